@@ -1,0 +1,4 @@
+package disk
+
+// canSyncFS is whether SyncFS works here.
+const canSyncFS = true

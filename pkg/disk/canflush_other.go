@@ -1,0 +1,6 @@
+//go:build !linux
+
+package disk
+
+// canSyncFS is whether SyncFS works here.
+const canSyncFS = false

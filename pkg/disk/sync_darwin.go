@@ -1,0 +1,45 @@
+package disk
+
+import "golang.org/x/sys/unix"
+
+// fullSync asks the drive itself to flush, which fsync does not on macOS.
+func fullSync(fd int) error {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_FULLFSYNC, 0); err == nil {
+		return nil
+	}
+	return unix.Fsync(fd)
+}
+
+// SyncFS reports that the system has no call for a whole file system.
+func (d *Dir) SyncFS() (bool, error) { return false, nil }
+
+// Reflink makes an empty file share src's bytes, copy on write. False means
+// that the file systems cannot.
+func Reflink(dst, src *File) (bool, error) {
+	if err := dst.dir.ask("write", dst.name); err != nil {
+		return false, err
+	}
+	// clonefile makes the name itself, so the empty file gives way.
+	if err := unix.Unlinkat(dst.dir.fd, dst.name, 0); err != nil {
+		return false, dst.fail("clone", err)
+	}
+	if err := unix.Fclonefileat(src.fd, dst.dir.fd, dst.name, unix.CLONE_NOFOLLOW); err != nil {
+		fd, oerr := openat(dst.dir.fd, dst.name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o644)
+		if oerr != nil {
+			return false, dst.fail("create", oerr)
+		}
+		unix.Close(dst.fd)
+		dst.fd = fd
+		return false, nil
+	}
+	fd, err := openat(dst.dir.fd, dst.name, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return false, dst.fail("open", err)
+	}
+	unix.Close(dst.fd)
+	dst.fd = fd
+	return true, nil
+}
+
+// WillRead does nothing here.
+func WillRead(f *File) {}

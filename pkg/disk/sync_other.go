@@ -1,0 +1,16 @@
+//go:build unix && !linux && !darwin
+
+package disk
+
+import "golang.org/x/sys/unix"
+
+func fullSync(fd int) error { return unix.Fsync(fd) }
+
+// SyncFS reports that the system has no call for a whole file system.
+func (d *Dir) SyncFS() (bool, error) { return false, nil }
+
+// Reflink reports that the system cannot.
+func Reflink(dst, src *File) (bool, error) { return false, nil }
+
+// WillRead does nothing here.
+func WillRead(f *File) {}

@@ -1,0 +1,250 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/cairndata/cairn/pkg/errs"
+)
+
+// OpenPath opens the folder at a relative slash path below d, component by
+// component, following no link. "." and "" are d itself, opened anew.
+func (d *Dir) OpenPath(rel string) (*Dir, error) { return d.descend(rel, 0) }
+
+// MakePath is OpenPath, making the folders that are missing.
+func (d *Dir) MakePath(rel string, perm fs.FileMode) (*Dir, error) { return d.descend(rel, perm) }
+
+func (d *Dir) descend(rel string, mkdir fs.FileMode) (*Dir, error) {
+	if rel == "" {
+		rel = "."
+	}
+	at := d
+	for {
+		name, rest, more := strings.Cut(rel, "/")
+		next, err := at.Open(name)
+		if err != nil && mkdir != 0 && errors.Is(err, fs.ErrNotExist) {
+			if err = at.Mkdir(name, mkdir); err == nil {
+				next, err = at.Open(name)
+			}
+		}
+		if at != d {
+			at.Close()
+		}
+		if err != nil {
+			if errors.Is(err, ErrLink) {
+				err = &errs.Error{Kind: errs.Invalid, Err: err}
+			}
+			return nil, err
+		}
+		if !more {
+			return next, nil
+		}
+		at, rel = next, rest
+	}
+}
+
+// Parent opens the folder that holds rel and returns it with rel's last name.
+func (d *Dir) Parent(rel string) (*Dir, string, error) {
+	dir, err := d.OpenPath(path.Dir(rel))
+	return dir, path.Base(rel), err
+}
+
+// LstatPath describes what is at a relative path, following no link on the
+// way. Missing parents are fs.ErrNotExist.
+func (d *Dir) LstatPath(rel string) (Stat, error) {
+	if !strings.Contains(rel, "/") {
+		return d.Lstat(rel)
+	}
+	dir, name, err := d.Parent(rel)
+	if err != nil {
+		return Stat{}, err
+	}
+	defer dir.Close()
+	return dir.Lstat(name)
+}
+
+// OpenFilePath opens a plain file at a relative path.
+func (d *Dir) OpenFilePath(rel string) (*File, error) {
+	dir, name, err := d.Parent(rel)
+	if err != nil {
+		return nil, err
+	}
+	// The file keeps dir for its name only, never its handle.
+	defer dir.Close()
+	return dir.OpenFile(name)
+}
+
+// maxSmallFile bounds what ReadFile takes into memory: stage files, locks,
+// configuration, manifests of some ten million files.
+const maxSmallFile = 2 << 30
+
+// ReadFile reads a plain file at a relative path whole.
+func (d *Dir) ReadFile(rel string) ([]byte, error) {
+	f, err := d.OpenFilePath(rel)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.ReadAll()
+}
+
+// ReadAll reads the rest of a plain file; anything else than a plain file is
+// errs.Invalid.
+func (f *File) ReadAll() ([]byte, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsRegular() {
+		return nil, errs.New(errs.Invalid, "%q is not a regular file", f.Name())
+	}
+	if st.Size > maxSmallFile {
+		return nil, errs.New(errs.Invalid, "%q is too large (%d bytes)", f.Name(), st.Size)
+	}
+	buf := make([]byte, 0, st.Size+1)
+	for {
+		n, err := f.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		if len(buf) > maxSmallFile {
+			return nil, errs.New(errs.Invalid, "%q is too large", f.Name())
+		}
+	}
+}
+
+// WriteFile puts data at a relative path so that the name holds either what
+// it held before or all of data, also after a power cut: temporary file in
+// the same folder, flush, rename, flush of the folder. An existing file keeps
+// its permission bits; a new one gets perm less the umask.
+func (d *Dir) WriteFile(rel string, data []byte, perm fs.FileMode) error {
+	dir, name, err := d.Parent(rel)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.writeFile(name, data, perm)
+}
+
+func (d *Dir) writeFile(name string, data []byte, perm fs.FileMode) (err error) {
+	keep := false
+	if st, err := d.Lstat(name); err == nil {
+		if !st.IsRegular() {
+			return errs.New(errs.Invalid, "%q is not a regular file", d.path+"/"+name)
+		}
+		keep = st.Mode.Perm() != perm
+		perm = st.Mode.Perm()
+	}
+	tmp := "." + name + "." + uniqueSuffix() + ".tmp"
+	if len(tmp) > 255 {
+		tmp = "." + uniqueSuffix() + ".tmp"
+	}
+	f, err := d.Create(tmp, perm)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = d.Remove(tmp)
+		}
+	}()
+	_, err = f.Write(data)
+	if err == nil && keep {
+		err = f.Chmod(perm)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	if err = d.Rename(tmp, d, name); err != nil {
+		return err
+	}
+	return d.Sync()
+}
+
+// RemoveAll deletes what is at name in d: a file, a link (not what it points
+// to) or a folder with all it holds. Nothing there is no error.
+func (d *Dir) RemoveAll(name string) error {
+	err := d.Remove(name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	st, serr := d.Lstat(name)
+	if serr != nil || !st.IsDir() {
+		return err
+	}
+	sub, err := d.Open(name)
+	if err != nil {
+		return err
+	}
+	list, err := sub.ReadDir()
+	for _, e := range list {
+		if rerr := sub.RemoveAll(e.Name); err == nil {
+			err = rerr
+		}
+	}
+	sub.Close()
+	if err != nil {
+		return err
+	}
+	return d.RemoveDir(name)
+}
+
+// RemoveEmptyParents deletes the folders of rel's path that are empty, from
+// the deepest up, leaving d itself.
+func (d *Dir) RemoveEmptyParents(rel string) {
+	for p := path.Dir(rel); p != "." && p != "/"; p = path.Dir(p) {
+		dir, name, err := d.Parent(p)
+		if err != nil {
+			return
+		}
+		err = dir.RemoveDir(name)
+		dir.Close()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// notRegular says what stands in place of a plain file.
+func notRegular(name string, st Stat) error {
+	kind := "not a regular file"
+	switch {
+	case st.IsDir():
+		kind = "a folder"
+	case st.IsLink():
+		kind = "a symbolic link"
+	case st.Mode&fs.ModeNamedPipe != 0:
+		kind = "a pipe"
+	case st.Mode&fs.ModeSocket != 0:
+		kind = "a socket"
+	case st.Mode&fs.ModeDevice != 0:
+		kind = "a device"
+	}
+	return errs.New(errs.Invalid, "%s is %s", fmt.Sprintf("%q", name), kind)
+}
+
+// CheckRegular returns an errs.Invalid error that names what name is, unless
+// it is a plain file.
+func CheckRegular(name string, st Stat) error {
+	if st.IsRegular() {
+		return nil
+	}
+	return notRegular(name, st)
+}
