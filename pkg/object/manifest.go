@@ -130,9 +130,9 @@ func appendPyString(b []byte, s string) []byte {
 				b = append(b, '\\', 'f')
 			case c == '\b':
 				b = append(b, '\\', 'b')
-			case c < 0x20:
+			case c < 0x20, c == 0x7f:
 				b = append(b, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-			default: // DEL too is written as it is
+			default:
 				b = append(b, c)
 			}
 			continue

@@ -1,0 +1,261 @@
+package cache
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/object"
+)
+
+// Added is what became of a file that was read.
+type Added struct {
+	Digest object.Digest
+	Stat   disk.Stat // the file as it was when its bytes were read
+}
+
+// readTries is how often a file that changes under our hands is begun again.
+const readTries = 3
+
+// AddFile stores a plain file of the workspace and returns its digest. The
+// bytes are read once, hashed as they are stored; if the file changed in the
+// meantime it is read again, and after a few times refused with
+// errs.Conflict. A known digest that is likely still the file's, or the zero
+// Digest, is given as hint: if the object is there with the same bytes,
+// nothing is written. tick, if not nil, hears of the bytes as they go by.
+func (w *Writer) AddFile(dir *disk.Dir, name string, a object.Algorithm, hint object.Digest, tick func(int64)) (Added, error) {
+	return steady(dir, name, func(f *disk.File, st disk.Stat) (object.Digest, error) {
+		if st.Size <= smallFile {
+			return w.addSmall(f, st, a)
+		}
+		if hint.Algorithm() == a && w.c.sameBytes(hint, f, st.Size, tick) {
+			return hint, nil
+		}
+		return w.addLarge(dir, name, f, st, a, tick)
+	}, tick)
+}
+
+// HashFile hashes a plain file of the workspace, as AddFile does without
+// storing it.
+func HashFile(dir *disk.Dir, name string, a object.Algorithm, tick func(int64)) (Added, error) {
+	return steady(dir, name, func(f *disk.File, st disk.Stat) (object.Digest, error) {
+		if st.Size <= smallFile {
+			bp := smallBuf(int(st.Size) + 1)
+			defer smallBufs.Put(bp)
+			n, err := readSized(f, *bp, int(st.Size))
+			if err != nil {
+				return object.Digest{}, err
+			}
+			if int64(n) != st.Size {
+				return object.Digest{}, errChanged
+			}
+			return object.Sum(a, (*bp)[:n]), nil
+		}
+		disk.WillRead(f)
+		d, _, err := copyHash(nil, f, a, tick)
+		return d, err
+	}, tick)
+}
+
+// errChanged is how a reader says that the file is not what it was.
+var errChanged = errs.New(errs.Conflict, "the file changed")
+
+// steady opens a plain file and calls read until the file is the same before
+// and after.
+func steady(dir *disk.Dir, name string, read func(*disk.File, disk.Stat) (object.Digest, error), tick func(int64)) (Added, error) {
+	for range readTries {
+		f, err := dir.OpenFile(name)
+		if err != nil {
+			return Added{}, err
+		}
+		before, err := f.Stat()
+		if err == nil {
+			err = disk.CheckRegular(f.Name(), before)
+		}
+		if err != nil {
+			f.Close()
+			return Added{}, err
+		}
+		d, err := read(f, before)
+		var after disk.Stat
+		if err == nil {
+			after, err = f.Stat()
+		}
+		f.Close()
+		if err == errChanged {
+			continue
+		}
+		if err != nil {
+			return Added{}, err
+		}
+		if before.SameContent(after) {
+			if tick != nil && before.Size <= smallFile {
+				tick(before.Size)
+			}
+			return Added{Digest: d, Stat: after}, nil
+		}
+	}
+	return Added{}, errs.WithHint(errs.New(errs.Conflict, "%q changes while it is read", dir.Path()+"/"+name),
+		"Wait until nothing writes to it, then try again.")
+}
+
+// addSmall stores a file that fits in memory.
+func (w *Writer) addSmall(f *disk.File, st disk.Stat, a object.Algorithm) (object.Digest, error) {
+	bp := smallBuf(int(st.Size) + 1)
+	defer smallBufs.Put(bp)
+	n, err := readSized(f, *bp, int(st.Size))
+	if err != nil {
+		return object.Digest{}, err
+	}
+	if int64(n) != st.Size {
+		return object.Digest{}, errChanged
+	}
+	b := (*bp)[:n]
+	d := object.Sum(a, b)
+	if w.isPending(d) || w.c.holds(d, b) {
+		return d, nil
+	}
+	if n > 0 && w.shares(st) {
+		return d, w.addShared(f, st, d, b)
+	}
+	return d, w.write(d, b)
+}
+
+// shares reports whether the first choice of link type shares blocks with the
+// workspace, so that storing a file is better done by the file system.
+func (w *Writer) shares(st disk.Stat) bool {
+	_, failed := w.c.noReflink.Load(st.Dev)
+	return w.c.opts.Links[0] == Reflink && !failed
+}
+
+// addShared stores a small file whose bytes b are known by cloning it, or by
+// writing them where that is not possible. The caller compares the file's
+// state before and after, which covers the clone.
+func (w *Writer) addShared(f *disk.File, st disk.Stat, d object.Digest, b []byte) error {
+	dst, s, err := w.create()
+	if err != nil {
+		return err
+	}
+	ok, err := disk.Reflink(dst, f)
+	if err == nil && !ok {
+		w.c.noReflink.Store(st.Dev, true)
+		_, err = dst.Write(b)
+	}
+	if err != nil {
+		w.drop(dst, s)
+		return w.fail(err)
+	}
+	return w.finish(dst, s, d)
+}
+
+// readerAt reads a file from its beginning, wherever it stands.
+func readerAt(f *disk.File) io.Reader { return io.NewSectionReader(f, 0, 1<<62) }
+
+// addLarge stores a file that is streamed: by a clone, by a hard link where
+// the workspace is to share the cache's files, or by a copy.
+func (w *Writer) addLarge(dir *disk.Dir, name string, f *disk.File, st disk.Stat, a object.Algorithm, tick func(int64)) (object.Digest, error) {
+	if w.linksFiles() && st.Nlink == 1 {
+		if d, ok, err := w.addLink(dir, name, f, a, tick); ok || err != nil {
+			return d, err
+		}
+	}
+	dst, s, err := w.create()
+	if err != nil {
+		return object.Digest{}, err
+	}
+	cloned := false
+	if w.shares(st) {
+		if cloned, err = disk.Reflink(dst, f); err == nil && !cloned {
+			w.c.noReflink.Store(st.Dev, true)
+		}
+	}
+	var d object.Digest
+	var n int64
+	if err == nil {
+		disk.WillRead(f)
+		if cloned {
+			d, n, err = copyHash(nil, readerAt(dst), a, tick)
+		} else {
+			d, n, err = copyHash(dst, readerAt(f), a, tick)
+		}
+	}
+	if err == nil && n != st.Size {
+		err = errChanged
+	}
+	if err != nil {
+		w.drop(dst, s)
+		return object.Digest{}, w.fail(err)
+	}
+	return d, w.finish(dst, s, d)
+}
+
+// linksFiles reports whether workspace files are to be links into the cache.
+func (w *Writer) linksFiles() bool {
+	first := w.c.opts.Links[0]
+	return first == Hardlink || first == Symlink
+}
+
+// addLink stores a file by giving it a second name, at the cost of hashing
+// alone. ok is false if the file system cannot.
+func (w *Writer) addLink(dir *disk.Dir, name string, f *disk.File, a object.Algorithm, tick func(int64)) (d object.Digest, ok bool, err error) {
+	d, _, err = copyHash(nil, readerAt(f), a, tick)
+	if err != nil {
+		return d, false, err
+	}
+	if st, err := w.c.Stat(d); err == nil && st.Nlink > 1 {
+		// Others link to the object: keep it, if it is what it says.
+		if w.c.sameBytes(d, f, st.Size, nil) {
+			return d, true, nil
+		}
+	}
+	shard, err := w.staging.Shard(int(w.turn.Add(1)))
+	if err != nil {
+		return d, false, w.fail(err)
+	}
+	s := staged{dir: shard, name: w.staging.Next(), chmod: true}
+	if dir.Link(name, shard, s.name) != nil {
+		return d, false, nil
+	}
+	w.pend(d, s)
+	return d, true, nil
+}
+
+// sameBytes reports whether the object d is stored with exactly the bytes of
+// f, which has size bytes, and those bytes have the digest d.
+func (c *Cache) sameBytes(d object.Digest, f *disk.File, size int64, tick func(int64)) bool {
+	o, st, err := c.open(d)
+	if err != nil {
+		return false
+	}
+	defer o.Close()
+	if st.Size != size {
+		return false
+	}
+	// Hashing too tells a good object from a damaged one that the workspace
+	// file is a link to.
+	got, n, err := copyHash(&comparer{with: o}, readerAt(f), d.Algorithm(), tick)
+	return err == nil && n == size && got == d
+}
+
+// comparer is a writer that fails once what is written differs from a reader.
+type comparer struct {
+	with io.Reader
+	buf  []byte
+}
+
+var errDiffers = errs.New(errs.Conflict, "bytes differ")
+
+func (c *comparer) Write(p []byte) (int, error) {
+	if len(c.buf) < len(p) {
+		c.buf = make([]byte, len(p))
+	}
+	n, err := readAtMost(c.with, c.buf[:len(p)])
+	if err != nil {
+		return 0, err
+	}
+	if !bytes.Equal(c.buf[:n], p) {
+		return 0, errDiffers
+	}
+	return len(p), nil
+}

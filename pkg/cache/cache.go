@@ -1,0 +1,406 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/object"
+)
+
+// LinkType is a way for a workspace file to share bytes with the cache.
+type LinkType string
+
+// The link types, as in cache.type.
+const (
+	Reflink  LinkType = "reflink"
+	Hardlink LinkType = "hardlink"
+	Symlink  LinkType = "symlink"
+	Copy     LinkType = "copy"
+)
+
+// Options of a cache.
+type Options struct {
+	Links  []LinkType // in order of preference; nil is reflink, copy
+	Shared bool       // cache.shared = group: folders and files writable by the group
+	Hook   disk.Hook  // for tests
+}
+
+// Cache is a local object store. It is safe for concurrent use, also by
+// several processes.
+type Cache struct {
+	path  string
+	opts  Options
+	umask fs.FileMode
+
+	mu     sync.Mutex
+	root   *disk.Dir // nil until the folder exists
+	shards map[string]*shard
+	spare  int // how many more shards may stay open
+
+	noReflink sync.Map // device of a workspace file → true: it cannot be cloned here
+}
+
+// shard is the folder of the objects whose digests share an algorithm and
+// the first two digits.
+type shard struct {
+	dir  *disk.Dir
+	kept bool // stays open until the cache is closed
+}
+
+// objectMode is what every object has: DVC takes a writable one for damaged.
+const objectMode = 0o444
+
+var _ object.Store = (*Cache)(nil)
+
+// Open prepares a cache in the folder at path, which is made when the first
+// object is stored.
+func Open(path string, o Options) *Cache {
+	if len(o.Links) == 0 {
+		o.Links = []LinkType{Reflink, Copy}
+	}
+	return &Cache{path: filepath.Clean(path), opts: o, umask: disk.Umask(), shards: map[string]*shard{}, spare: openShards()}
+}
+
+// Path is the cache's folder.
+func (c *Cache) Path() string { return c.path }
+
+// Links are the link types to try, in order.
+func (c *Cache) Links() []LinkType { return c.opts.Links }
+
+// Close releases what the cache holds open.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, s := range c.shards {
+		s.dir.Close()
+		delete(c.shards, k)
+	}
+	if c.root != nil {
+		c.root.Close()
+		c.root = nil
+	}
+	return nil
+}
+
+func (c *Cache) dirMode() fs.FileMode {
+	if c.opts.Shared {
+		return 0o775
+	}
+	return 0o777
+}
+
+// openRoot opens the cache's folder, making it if asked.
+func (c *Cache) openRoot(create bool) (*disk.Dir, error) {
+	if c.root != nil {
+		return c.root, nil
+	}
+	if create {
+		if err := os.MkdirAll(c.path, c.dirMode()); err != nil {
+			return nil, fmt.Errorf("make the cache folder: %w", err)
+		}
+		if c.opts.Shared {
+			_ = os.Chmod(c.path, 0o775|fs.ModeSetgid) // only its owner may
+		}
+	}
+	d, err := disk.OpenDir(c.path)
+	if err != nil {
+		return nil, err
+	}
+	if c.opts.Hook != nil {
+		d = d.WithHook(c.opts.Hook)
+	}
+	c.root = d
+	return d, nil
+}
+
+// withShard calls f with the folder of d's objects and d's name in it. If the
+// folder is missing and not to be created, f is not called and the error is
+// fs.ErrNotExist.
+func (c *Cache) withShard(d object.Digest, create bool, f func(dir *disk.Dir, name string) error) error {
+	key := d.Key()
+	cut := len(key) - len(d.String()) + 1 // where "/" and the name begin: two digits stand before
+	s, err := c.shard(key[:cut], create)
+	if err != nil {
+		return err
+	}
+	if !s.kept {
+		defer s.dir.Close()
+	}
+	return f(s.dir, key[cut+1:])
+}
+
+func (c *Cache) shard(prefix string, create bool) (*shard, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.shards[prefix]; s != nil {
+		return s, nil
+	}
+	root, err := c.openRoot(create)
+	if err != nil {
+		return nil, err
+	}
+	var dir *disk.Dir
+	if create {
+		dir, err = c.makeShard(root, prefix)
+	} else {
+		dir, err = root.OpenPath(prefix)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &shard{dir: dir}
+	if c.spare > 0 {
+		c.spare--
+		s.kept = true
+		c.shards[prefix] = s
+	}
+	return s, nil
+}
+
+func (c *Cache) makeShard(root *disk.Dir, prefix string) (*disk.Dir, error) {
+	if dir, err := root.OpenPath(prefix); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return dir, err
+	}
+	dir, err := root.MakePath(prefix, c.dirMode())
+	if err == nil && c.opts.Shared {
+		// The umask may have taken the group's bit; setgid must be asked for.
+		for p := prefix; p != "."; p = filepath.ToSlash(filepath.Dir(p)) {
+			if parent, name, perr := root.Parent(p); perr == nil {
+				_ = parent.Chmod(name, 0o775|fs.ModeSetgid)
+				parent.Close()
+			}
+		}
+	}
+	return dir, err
+}
+
+// Properties describe a folder on this machine.
+func (c *Cache) Properties() object.Properties {
+	return object.Properties{Concurrency: max(2, runtime.GOMAXPROCS(0)), CheapStat: true, ListPrice: 1 << 30, Local: true}
+}
+
+// Stat returns an object's size. A missing object, or anything but a plain
+// file in its place, is errs.NotFound.
+func (c *Cache) Stat(d object.Digest) (disk.Stat, error) {
+	var st disk.Stat
+	err := c.withShard(d, false, func(dir *disk.Dir, name string) (err error) {
+		st, err = dir.Lstat(name)
+		return err
+	})
+	if err == nil && !st.IsRegular() {
+		err = fs.ErrNotExist
+	}
+	return st, c.classify(d, err)
+}
+
+// classify gives a failure with an object its class.
+func (c *Cache) classify(d object.Digest, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist), disk.IsNotDir(err):
+		return errs.New(errs.NotFound, "object %s is not in the cache", d)
+	case errors.Is(err, disk.ErrLink):
+		return errs.New(errs.NotFound, "object %s is not in the cache: its place is taken by a symbolic link", d)
+	case errors.Is(err, fs.ErrPermission):
+		return &errs.Error{Kind: errs.Denied, Msg: "cache object " + d.String(), Err: err}
+	}
+	return err
+}
+
+// Has stats each object, in parallel.
+func (c *Cache) Has(ctx context.Context, ds []object.Digest) (map[object.Digest]object.Info, error) {
+	infos := make([]int64, len(ds))
+	g, ctx := errgroup.WithContext(ctx)
+	const slice = 512
+	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))
+	for lo := 0; lo < len(ds); lo += slice {
+		hi := min(lo+slice, len(ds))
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			for i := lo; i < hi; i++ {
+				st, err := c.Stat(ds[i])
+				switch {
+				case err == nil:
+					infos[i] = st.Size
+				case errs.Is(err, errs.NotFound):
+					infos[i] = -1
+				default:
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	found := make(map[object.Digest]object.Info, len(ds))
+	for i, d := range ds {
+		if infos[i] >= 0 {
+			found[d] = object.Info{Digest: d, Size: infos[i]}
+		}
+	}
+	return found, nil
+}
+
+// open opens an object's file; the caller closes it.
+func (c *Cache) open(d object.Digest) (f *disk.File, st disk.Stat, err error) {
+	err = c.withShard(d, false, func(dir *disk.Dir, name string) error {
+		if f, err = dir.OpenFile(name); err != nil {
+			return err
+		}
+		if st, err = f.Stat(); err != nil {
+			f.Close()
+			return err
+		}
+		if !st.IsRegular() {
+			f.Close()
+			return fs.ErrNotExist
+		}
+		return nil
+	})
+	return f, st, c.classify(d, err)
+}
+
+// Open reads an object and proves it.
+func (c *Cache) Open(ctx context.Context, d object.Digest) (io.ReadCloser, int64, error) {
+	f, st, err := c.open(d)
+	if err != nil {
+		return nil, 0, err
+	}
+	return object.NewVerifier(d, f), st.Size, nil
+}
+
+// OpenUnverified reads an object for a reader that proves it itself.
+func (c *Cache) OpenUnverified(ctx context.Context, d object.Digest) (io.ReadCloser, int64, error) {
+	f, st, err := c.open(d)
+	if err != nil {
+		return nil, 0, err
+	}
+	return f, st.Size, nil
+}
+
+// ReadManifest reads and proves a folder's manifest.
+func (c *Cache) ReadManifest(ctx context.Context, d object.Digest) (object.Manifest, error) {
+	return object.ReadManifest(ctx, c, d)
+}
+
+// List yields all objects of an algorithm.
+func (c *Cache) List(ctx context.Context, a object.Algorithm) iter.Seq2[object.Info, error] {
+	return func(yield func(object.Info, error) bool) {
+		c.mu.Lock()
+		root, err := c.openRoot(false)
+		c.mu.Unlock()
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err != nil {
+			yield(object.Info{}, err)
+			return
+		}
+		base := a.Prefix()
+		if base == "" {
+			base = "."
+		}
+		top, err := root.OpenPath(base[:max(1, len(base)-1)])
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err != nil {
+			yield(object.Info{}, err)
+			return
+		}
+		defer top.Close()
+		names, err := top.ReadDir()
+		if err != nil {
+			yield(object.Info{}, err)
+			return
+		}
+		for _, n := range names {
+			if len(n.Name) != 2 || !listShard(ctx, top, a, n.Name, yield) {
+				if len(n.Name) == 2 {
+					return
+				}
+			}
+		}
+	}
+}
+
+// listShard yields the objects of one folder; false ends the listing.
+func listShard(ctx context.Context, top *disk.Dir, a object.Algorithm, shard string, yield func(object.Info, error) bool) bool {
+	if err := ctx.Err(); err != nil {
+		yield(object.Info{}, err)
+		return false
+	}
+	dir, err := top.Open(shard)
+	if err != nil {
+		return true // not a folder, so no objects
+	}
+	defer dir.Close()
+	names, err := dir.ReadDir()
+	if err != nil {
+		yield(object.Info{}, err)
+		return false
+	}
+	for _, n := range names {
+		d, ok := object.ParseKey(a.Prefix() + shard + "/" + n.Name)
+		if !ok {
+			continue
+		}
+		st, err := dir.Lstat(n.Name)
+		if err != nil || !st.IsRegular() {
+			continue
+		}
+		if !yield(object.Info{Digest: d, Size: st.Size}, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// Delete removes objects.
+func (c *Cache) Delete(ctx context.Context, ds []object.Digest) error {
+	for _, d := range ds {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := c.withShard(d, false, func(dir *disk.Dir, name string) error { return dir.Remove(name) })
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return c.classify(d, err)
+		}
+	}
+	return nil
+}
+
+// Quarantine moves a damaged object out of the way, to a name that is no
+// object, so that a good copy can take its place and nothing is destroyed.
+func (c *Cache) Quarantine(d object.Digest) error {
+	return c.withShard(d, false, func(dir *disk.Dir, name string) error {
+		return dir.Rename(name, dir, name+".damaged")
+	})
+}
+
+// Clean removes what dead processes left in staging.
+func (c *Cache) Clean() {
+	c.mu.Lock()
+	root, err := c.openRoot(false)
+	c.mu.Unlock()
+	if err == nil {
+		disk.CleanStaging(root)
+	}
+}

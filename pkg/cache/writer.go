@@ -1,0 +1,325 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/object"
+)
+
+// Writer is one batch of writes to a cache. It is safe for concurrent use.
+type Writer struct {
+	c       *Cache
+	root    *disk.Dir
+	staging *disk.Staging
+	batch   disk.Batch
+	turn    atomic.Int64 // spreads new files over the staging folder's shards
+
+	mu      sync.Mutex
+	pending map[object.Digest]staged
+	closed  bool
+}
+
+// staged is an object that has its bytes but not its name.
+type staged struct {
+	dir   *disk.Dir
+	name  string
+	chmod bool // a link to a workspace file, whose mode is still the user's
+}
+
+var _ object.Writer = (*Writer)(nil)
+
+// Begin starts a batch, making the cache's folder if it is missing.
+func (c *Cache) Begin(ctx context.Context) (object.Writer, error) { return c.BeginAdd() }
+
+// BeginAdd is [Cache.Begin] for callers that also add files.
+func (c *Cache) BeginAdd() (*Writer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	root, err := c.openRoot(true)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{c: c, root: root, staging: disk.NewStaging(root), pending: map[object.Digest]staged{}}, nil
+}
+
+// create makes a file in staging.
+func (w *Writer) create() (*disk.File, staged, error) {
+	dir, err := w.staging.Shard(int(w.turn.Add(1)))
+	if err != nil {
+		return nil, staged{}, w.fail(err)
+	}
+	s := staged{dir: dir, name: w.staging.Next()}
+	f, err := dir.Create(s.name, objectMode)
+	if err != nil {
+		return nil, staged{}, w.fail(err)
+	}
+	if w.c.umask&objectMode != 0 {
+		if err := f.Chmod(objectMode); err != nil {
+			w.drop(f, s)
+			return nil, staged{}, w.fail(err)
+		}
+	}
+	return f, s, nil
+}
+
+// drop removes a file from staging. f may be nil.
+func (w *Writer) drop(f *disk.File, s staged) {
+	if f != nil {
+		f.Close()
+	}
+	_ = s.dir.Remove(s.name)
+}
+
+// finish makes a written file part of the batch.
+func (w *Writer) finish(f *disk.File, s staged, d object.Digest) error {
+	err := w.batch.Written(f)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		w.drop(nil, s)
+		return w.fail(err)
+	}
+	w.pend(d, s)
+	return nil
+}
+
+// pend records the bytes of d as staged; of two stagings one is dropped.
+func (w *Writer) pend(d object.Digest, s staged) {
+	w.mu.Lock()
+	_, twice := w.pending[d]
+	if !twice {
+		w.pending[d] = s
+	}
+	w.mu.Unlock()
+	if twice {
+		w.drop(nil, s)
+	}
+}
+
+func (w *Writer) isPending(d object.Digest) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ok := w.pending[d]
+	return ok
+}
+
+// fail names the cache in an error of the disk.
+func (w *Writer) fail(err error) error {
+	switch {
+	case disk.IsNoSpace(err):
+		return &errs.Error{Kind: errs.Unavailable, Msg: fmt.Sprintf("no space left for the cache in %q", w.c.path), Err: err,
+			Hint: "Free some space, or move the cache with: cairn cache dir PATH."}
+	case errors.Is(err, fs.ErrPermission):
+		return &errs.Error{Kind: errs.Denied, Msg: fmt.Sprintf("write to the cache in %q", w.c.path), Err: err}
+	}
+	return err
+}
+
+// Put stores an object that is proven while it is written.
+func (w *Writer) Put(ctx context.Context, d object.Digest, size int64, r io.Reader) error {
+	if st, err := w.c.Stat(d); err == nil && size >= 0 && st.Size == size {
+		return nil
+	}
+	if w.isPending(d) {
+		return nil
+	}
+	if size >= 0 && size <= smallFile {
+		return w.putSmall(d, int(size), r)
+	}
+	f, s, err := w.create()
+	if err != nil {
+		return err
+	}
+	got, n, err := copyHash(f, ctxReader{ctx, r}, d.Algorithm(), nil)
+	if err == nil {
+		err = checkPut(d, got, size, n)
+	}
+	if err != nil {
+		w.drop(f, s)
+		return w.fail(err)
+	}
+	return w.finish(f, s, d)
+}
+
+func (w *Writer) putSmall(d object.Digest, size int, r io.Reader) error {
+	bp := smallBuf(size + 1)
+	defer smallBufs.Put(bp)
+	n, err := readAtMost(r, (*bp)[:size+1])
+	if err != nil {
+		return err
+	}
+	if err := checkPut(d, object.Sum(d.Algorithm(), (*bp)[:n]), int64(size), int64(n)); err != nil {
+		return err
+	}
+	return w.write(d, (*bp)[:n])
+}
+
+// write stages bytes that are known to have the digest d.
+func (w *Writer) write(d object.Digest, b []byte) error {
+	f, s, err := w.create()
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(b); err != nil {
+		w.drop(f, s)
+		return w.fail(err)
+	}
+	return w.finish(f, s, d)
+}
+
+// PutBytes stores a small object that the caller has just hashed, such as a
+// manifest. A damaged object in its place is replaced.
+func (w *Writer) PutBytes(d object.Digest, b []byte) error {
+	if w.isPending(d) || w.c.holds(d, b) {
+		return nil
+	}
+	return w.write(d, b)
+}
+
+func checkPut(want, got object.Digest, size, n int64) error {
+	if size >= 0 && n != size {
+		return errs.New(errs.Corrupt, "object %s should have %d bytes, but %d came", want, size, n)
+	}
+	if got.AsFile() != want.AsFile() {
+		return object.Mismatch(want, got)
+	}
+	return nil
+}
+
+// ctxReader ends a long copy when the context does.
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c ctxReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// Commit makes the batch durable, then visible, then its names durable.
+func (w *Writer) Commit(ctx context.Context) error {
+	defer w.Abort()
+	w.mu.Lock()
+	if w.closed || len(w.pending) == 0 {
+		w.mu.Unlock()
+		return nil
+	}
+	todo := make([]object.Digest, 0, len(w.pending))
+	for d := range w.pending {
+		todo = append(todo, d)
+	}
+	w.mu.Unlock()
+
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := w.batch.Flush(w.root); err != nil {
+		return w.fail(err)
+	}
+	if err := w.publish(todo); err != nil {
+		return w.fail(err)
+	}
+	return w.fail(w.syncNames(todo))
+}
+
+// publish renames staged objects to their digests.
+func (w *Writer) publish(todo []object.Digest) error {
+	var g errgroup.Group
+	workers := max(2, runtime.GOMAXPROCS(0))
+	g.SetLimit(workers)
+	const slice = 256
+	for lo := 0; lo < len(todo); lo += slice {
+		part := todo[lo:min(lo+slice, len(todo))]
+		g.Go(func() error {
+			for _, d := range part {
+				s := w.pending[d]
+				if s.chmod {
+					if err := s.dir.Chmod(s.name, objectMode); err != nil {
+						return err
+					}
+				}
+				err := w.c.withShard(d, true, func(dir *disk.Dir, name string) error {
+					return s.dir.Rename(s.name, dir, name)
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// syncNames makes the names of the objects durable, and those of the folders
+// above them, which may be new.
+func (w *Writer) syncNames(todo []object.Digest) error {
+	const few = 4
+	if len(todo) > few {
+		if all, err := w.root.SyncFS(); all {
+			return err
+		}
+	}
+	folders := map[string]bool{}
+	for _, d := range todo {
+		for p := path.Dir(d.Key()); !folders[p]; p = path.Dir(p) {
+			folders[p] = true
+		}
+	}
+	for p := range folders {
+		dir, err := w.root.OpenPath(p)
+		if err != nil {
+			return err
+		}
+		err = dir.Sync()
+		dir.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Abort drops what has no name yet.
+func (w *Writer) Abort() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	w.closed = true
+	_ = w.staging.Close()
+}
+
+// holds reports whether the cache has the object d with exactly these bytes.
+func (c *Cache) holds(d object.Digest, b []byte) bool {
+	f, st, err := c.open(d)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if st.Size != int64(len(b)) {
+		return false
+	}
+	bp := smallBuf(len(b) + 1)
+	defer smallBufs.Put(bp)
+	n, err := readSized(f, *bp, len(b))
+	return err == nil && bytes.Equal((*bp)[:n], b)
+}

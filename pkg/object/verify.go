@@ -1,0 +1,74 @@
+package object
+
+import (
+	"context"
+	"hash"
+	"io"
+
+	"github.com/cairndata/cairn/pkg/errs"
+)
+
+// NewVerifier returns a reader of r that gives an errs.Corrupt error in place
+// of io.EOF if the bytes do not have the digest d. Closing it closes r.
+func NewVerifier(d Digest, r io.ReadCloser) io.ReadCloser {
+	return &verifier{d: d, r: r, h: d.Algorithm().New()}
+}
+
+type verifier struct {
+	d Digest
+	r io.ReadCloser
+	h hash.Hash
+}
+
+func (v *verifier) Read(p []byte) (int, error) {
+	n, err := v.r.Read(p)
+	if n > 0 {
+		v.h.Write(p[:n])
+	}
+	if err == io.EOF {
+		if got := NewDigest(v.d.alg, v.h.Sum(nil), v.d.dir); got != v.d {
+			return n, Mismatch(v.d, got)
+		}
+	}
+	return n, err
+}
+
+func (v *verifier) Close() error { return v.r.Close() }
+
+// Mismatch is the errs.Corrupt error for bytes that should have the digest
+// want and have got.
+func Mismatch(want, got Digest) error {
+	return errs.New(errs.Corrupt, "object %s is damaged: its bytes have the digest %s", want, got.AsFile())
+}
+
+// ReadManifest reads a folder's manifest from s, proves and parses it.
+func ReadManifest(ctx context.Context, s Store, d Digest) (Manifest, error) {
+	r, size, err := s.Open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	const most = 8 << 30
+	if size > most {
+		return nil, errs.New(errs.Invalid, "folder manifest %s has %d bytes", d, size)
+	}
+	buf := make([]byte, 0, max(size, 0)+1)
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	m, err := ParseManifest(d.Algorithm(), buf)
+	if err != nil {
+		return nil, &errs.Error{Kind: errs.Invalid, Msg: "object " + d.String(), Err: err}
+	}
+	return m, nil
+}
