@@ -323,3 +323,6 @@ func (c *Cache) holds(d object.Digest, b []byte) bool {
 	n, err := readSized(f, *bp, len(b))
 	return err == nil && bytes.Equal((*bp)[:n], b)
 }
+
+// Holds reports whether the batch has the object, not yet visible.
+func (w *Writer) Holds(d object.Digest) bool { return w.isPending(d) }

@@ -1,0 +1,514 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cairndata/cairn/pkg/cache"
+	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/object"
+	"github.com/cairndata/cairn/pkg/progress"
+)
+
+// Want is what the workspace should have at a path.
+type Want struct {
+	Path   string        // relative to the repository's root
+	Digest object.Digest // of the file or manifest; zero if nothing should be there
+	Exec   bool          // of a file
+	Files  object.Manifest
+	// Under limits the change to a part of a folder: a path relative to it,
+	// "" for all of it.
+	Under string
+}
+
+// Plan is how to get from what is at a path to what is wanted.
+type Plan struct {
+	Path   string
+	IsDir  bool         // what is wanted is a folder
+	Create []CreateFile // new files and files of other content
+	Remove []string     // files to delete, relative to the repository
+	// RemoveTree is a folder that stands where a file is wanted, or whose
+	// out is gone: its files are in Remove, and it goes once it is empty.
+	RemoveTree string
+	// Change tells the out's own fate.
+	Change Change
+	// Losing are the files of Create and Remove that exist now, with the
+	// digests they have. Their bytes go.
+	Losing []object.File
+}
+
+// CreateFile is one file to be checked out.
+type CreateFile struct {
+	Path   string // relative to the repository
+	Digest object.Digest
+	Size   int64 // -1 if not known
+	Exec   bool
+}
+
+// Change is the difference of an out.
+type Change byte
+
+// The changes, as pull prints them.
+const (
+	Unchanged Change = 0
+	Added     Change = 'A'
+	Modified  Change = 'M'
+	Deleted   Change = 'D'
+)
+
+// Empty reports whether nothing is to be done.
+func (p *Plan) Empty() bool { return p.Change == Unchanged }
+
+// MakePlan compares what is wanted with what is there; have is nil if nothing
+// is. With relink set, every wanted file is checked out anew.
+func MakePlan(want Want, have *Tree, relink bool) Plan {
+	p := Plan{Path: want.Path, IsDir: want.Digest.IsDir()}
+	switch {
+	case want.Digest.IsZero():
+		if have != nil {
+			p.Change = Deleted
+			p.removeAll(have, "")
+		}
+	case !p.IsDir:
+		p.planFile(want, have, relink)
+	default:
+		p.planDir(want, have, relink)
+	}
+	return p
+}
+
+func (p *Plan) planFile(want Want, have *Tree, relink bool) {
+	file := CreateFile{Path: want.Path, Digest: want.Digest, Size: -1, Exec: want.Exec}
+	switch {
+	case have == nil:
+		p.Change = Added
+	case have.IsDir:
+		p.Change = Modified
+		p.removeAll(have, "")
+	case have.Digest == want.Digest && have.Exec == want.Exec && !relink:
+		return
+	default:
+		p.Change = Modified
+		if have.Digest != want.Digest {
+			p.Losing = append(p.Losing, object.File{Path: want.Path, Digest: have.Digest, Size: have.Size})
+		}
+	}
+	p.Create = append(p.Create, file)
+}
+
+func (p *Plan) planDir(want Want, have *Tree, relink bool) {
+	var now object.Manifest
+	switch {
+	case have == nil:
+		p.Change = Added
+	case !have.IsDir:
+		p.Change = Modified
+		p.Losing = append(p.Losing, object.File{Path: want.Path, Digest: have.Digest, Size: have.Size})
+		p.Remove = append(p.Remove, want.Path)
+	case have.Digest == want.Digest && !relink:
+		return
+	default:
+		now = have.Files.Under(want.Under)
+	}
+	files := want.Files.Under(want.Under)
+	p.merge(files, now, relink)
+	if p.Change == Unchanged && (len(p.Create) > 0 || len(p.Remove) > 0) {
+		p.Change = Modified
+	}
+}
+
+// merge walks two sorted lists and plans the difference.
+func (p *Plan) merge(want, have object.Manifest, relink bool) {
+	i, j := 0, 0
+	for i < len(want) || j < len(have) {
+		c := 0
+		switch {
+		case i == len(want):
+			c = 1
+		case j == len(have):
+			c = -1
+		default:
+			c = strings.Compare(want[i].Path, have[j].Path)
+		}
+		switch {
+		case c < 0:
+			p.create(want[i])
+			i++
+		case c > 0:
+			p.lose(have[j])
+			p.Remove = append(p.Remove, path.Join(p.Path, have[j].Path))
+			j++
+		default:
+			if want[i].Digest != have[j].Digest {
+				p.lose(have[j])
+				p.create(want[i])
+			} else if relink {
+				p.create(want[i])
+			}
+			i++
+			j++
+		}
+	}
+}
+
+func (p *Plan) create(f object.File) {
+	p.Create = append(p.Create, CreateFile{Path: path.Join(p.Path, f.Path), Digest: f.Digest, Size: f.Size})
+}
+
+func (p *Plan) lose(f object.File) {
+	p.Losing = append(p.Losing, object.File{Path: path.Join(p.Path, f.Path), Digest: f.Digest, Size: f.Size})
+}
+
+func (p *Plan) removeAll(have *Tree, under string) {
+	if !have.IsDir {
+		p.Remove = append(p.Remove, have.Path)
+		p.lose(object.File{Digest: have.Digest, Size: have.Size})
+		return
+	}
+	p.RemoveTree = have.Path
+	for _, f := range have.Files.Under(under) {
+		p.lose(f)
+		p.Remove = append(p.Remove, path.Join(have.Path, f.Path))
+	}
+}
+
+// Applier makes plans happen. Its fields are set before use.
+type Applier struct {
+	Root    *disk.Dir
+	State   *State
+	Cache   *cache.Cache
+	Staging *disk.Staging // on the workspace's file system
+	Jobs    int
+	Task    progress.Task
+	Now     func() time.Time
+}
+
+// Applied is what came of plans.
+type Applied struct {
+	Created, Removed int
+	// Failed are the files that could not be made, sorted by path.
+	Failed []FileError
+}
+
+// FileError is a failure with one file.
+type FileError struct {
+	Path   string
+	Digest object.Digest
+	Err    error
+}
+
+// Err joins the failures, bounded, or is nil.
+func (a Applied) Err() error {
+	if len(a.Failed) == 0 {
+		return nil
+	}
+	return a.Failed[0].Err
+}
+
+// Apply carries plans out: removals, then new files. It goes on after a
+// failure with a single file. The returned error is that of the whole, such
+// as a cancelled context.
+func (a *Applier) Apply(ctx context.Context, plans []Plan) (Applied, error) {
+	r := &applying{Applier: a, ctx: ctx}
+	for i := range plans {
+		r.remove(&plans[i])
+	}
+	r.createAll(plans)
+	slices.SortFunc(r.done.Failed, func(x, y FileError) int { return strings.Compare(x.Path, y.Path) })
+	if r.linked {
+		r.restat()
+	}
+	if r.latest.MTime != 0 && !Settle(r.latest, a.Now) {
+		r.markRacy()
+	}
+	return r.done, ctx.Err()
+}
+
+type applying struct {
+	*Applier
+	ctx   context.Context
+	queue queue
+
+	mu      sync.Mutex
+	done    Applied
+	latest  disk.Stat // of the files written
+	touched []string  // folders with new records
+	linked  bool      // some file is a hard link
+}
+
+func (r *applying) fail(p string, d object.Digest, err error) {
+	r.mu.Lock()
+	r.done.Failed = append(r.done.Failed, FileError{Path: p, Digest: d, Err: err})
+	r.mu.Unlock()
+}
+
+// remove deletes a plan's files and the folders that are empty after it.
+func (r *applying) remove(p *Plan) {
+	folders := map[string]bool{}
+	for _, rel := range p.Remove {
+		if r.ctx.Err() != nil {
+			return
+		}
+		dir, name, err := r.Root.Parent(rel)
+		if err == nil {
+			err = dir.Remove(name)
+			dir.Close()
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.fail(rel, object.Digest{}, err)
+			continue
+		}
+		r.done.Removed++
+		for f := path.Dir(rel); f != "." && f != path.Dir(p.Path) && !folders[f]; f = path.Dir(f) {
+			folders[f] = true
+		}
+	}
+	if p.RemoveTree != "" {
+		folders[p.RemoveTree] = true
+		r.emptySubfolders(p.RemoveTree, folders)
+	}
+	deepest := make([]string, 0, len(folders))
+	for f := range folders {
+		deepest = append(deepest, f)
+	}
+	slices.SortFunc(deepest, func(x, y string) int { return len(y) - len(x) })
+	for _, f := range deepest {
+		if p.IsDir && f == p.Path {
+			continue // the out itself stays, even if it is empty for now
+		}
+		if dir, name, err := r.Root.Parent(f); err == nil {
+			_ = dir.RemoveDir(name) // not empty: somebody else's files
+			dir.Close()
+		}
+	}
+}
+
+// emptySubfolders adds the folders below rel, which hold no tracked files.
+func (r *applying) emptySubfolders(rel string, into map[string]bool) {
+	dir, err := r.Root.OpenPath(rel)
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	list, err := dir.ReadDir()
+	if err != nil {
+		return
+	}
+	for _, e := range list {
+		if e.Type.IsDir() {
+			into[rel+"/"+e.Name] = true
+			r.emptySubfolders(rel+"/"+e.Name, into)
+		}
+	}
+}
+
+// createAll checks out the files of all plans, a folder's slice at a time.
+func (r *applying) createAll(plans []Plan) {
+	byFolder := map[string][]CreateFile{}
+	var folders []string
+	for i := range plans {
+		p := &plans[i]
+		if p.IsDir && len(p.Create) == 0 && p.Change != Unchanged {
+			if d, err := r.Root.MakePath(p.Path, 0o777); err != nil {
+				r.fail(p.Path, object.Digest{}, err)
+			} else {
+				d.Close()
+			}
+		}
+		for _, f := range p.Create {
+			dir := path.Dir(f.Path)
+			if byFolder[dir] == nil {
+				folders = append(folders, dir)
+			}
+			byFolder[dir] = append(byFolder[dir], f)
+		}
+	}
+	// Last in, first out: push in reverse so that work goes in order.
+	slices.Reverse(folders)
+	for _, dir := range folders {
+		files := byFolder[dir]
+		r.queue.push(func() { r.folder(dir, files) })
+	}
+	jobs := r.Jobs
+	if jobs <= 0 {
+		jobs = (&Scanner{}).jobs()
+	}
+	r.queue.run(jobs)
+}
+
+// folder makes one folder and the files in it.
+func (r *applying) folder(rel string, files []CreateFile) {
+	if r.ctx.Err() != nil {
+		return
+	}
+	dir, err := r.Root.MakePath(rel, 0o777)
+	if err != nil {
+		for _, f := range files {
+			r.fail(f.Path, f.Digest, err)
+		}
+		return
+	}
+	shared := &sharedDir{dir: dir}
+	parts := (len(files) + sliceFiles - 1) / sliceFiles
+	shared.users.Store(int64(parts))
+	gather := &gathering{r: r, rel: rel}
+	gather.left.Store(int64(parts))
+	for i := range parts {
+		part := files[i*sliceFiles : min((i+1)*sliceFiles, len(files))]
+		work := func() {
+			gather.add(r.files(shared.dir, part, i))
+			shared.release()
+		}
+		if i == parts-1 {
+			work()
+		} else {
+			r.queue.push(work)
+		}
+	}
+}
+
+// files checks out files into one folder and returns what to remember.
+func (r *applying) files(dir *disk.Dir, files []CreateFile, shard int) []Record {
+	records := make([]Record, 0, len(files))
+	for _, f := range files {
+		if r.ctx.Err() != nil {
+			break
+		}
+		rec, err := r.file(dir, f, shard)
+		if err != nil {
+			r.fail(f.Path, f.Digest, err)
+			continue
+		}
+		if rec.Name != "" {
+			records = append(records, rec)
+		}
+	}
+	r.mu.Lock()
+	r.done.Created += len(records)
+	r.mu.Unlock()
+	if r.Task != nil {
+		r.Task.Add(int64(len(files)), 0)
+	}
+	return records
+}
+
+func (r *applying) file(dir *disk.Dir, f CreateFile, shard int) (Record, error) {
+	name := path.Base(f.Path)
+	var tick func(int64)
+	if r.Task != nil {
+		tick = func(n int64) { r.Task.Add(0, n) }
+	}
+	to := cache.Target{Dir: dir, Name: name, Exec: f.Exec}
+	link, err := r.Cache.Checkout(r.ctx, f.Digest, to, r.Staging, shard, tick)
+	if err != nil {
+		return Record{}, err
+	}
+	if link == cache.Hardlink {
+		r.mu.Lock()
+		r.linked = true
+		r.mu.Unlock()
+	}
+	st, err := dir.Lstat(name)
+	if err != nil {
+		return Record{}, err
+	}
+	return Record{Name: name, Stat: st, Digest: f.Digest}, nil
+}
+
+// gathering joins the records of a folder's slices.
+type gathering struct {
+	r    *applying
+	rel  string
+	left atomic.Int64
+	mu   sync.Mutex
+	recs []Record
+}
+
+func (g *gathering) add(recs []Record) {
+	g.mu.Lock()
+	g.recs = append(g.recs, recs...)
+	g.mu.Unlock()
+	if g.left.Add(-1) == 0 {
+		g.r.remember(g.rel, g.recs)
+	}
+}
+
+// remember merges new records into a folder's.
+func (r *applying) remember(rel string, fresh []Record) {
+	if len(fresh) == 0 {
+		return
+	}
+	byName := make(map[string]bool, len(fresh))
+	merged := make([]Record, 0, len(fresh))
+	var latest disk.Stat
+	for _, f := range fresh {
+		byName[f.Name] = true
+		if f.Stat.IsLink() {
+			continue // what a link points to has a stat of its own
+		}
+		if max(f.Stat.MTime, f.Stat.CTime) > max(latest.MTime, latest.CTime) {
+			latest = f.Stat
+		}
+		f.Stat = remembered(f.Stat)
+		merged = append(merged, f)
+	}
+	for _, old := range r.State.Folder(rel) {
+		if !byName[old.Name] {
+			merged = append(merged, old)
+		}
+	}
+	slices.SortFunc(merged, func(a, b Record) int { return strings.Compare(a.Name, b.Name) })
+	r.State.SetFolder(rel, merged)
+	r.mu.Lock()
+	r.touched = append(r.touched, rel)
+	if max(latest.MTime, latest.CTime) > max(r.latest.MTime, r.latest.CTime) {
+		r.latest = latest
+	}
+	r.mu.Unlock()
+}
+
+// restat looks at hard-linked files once more: each further link to an object
+// changed the change time of those before.
+func (r *applying) restat() {
+	for _, rel := range r.touched {
+		dir, err := r.Root.OpenPath(rel)
+		if err != nil {
+			continue
+		}
+		records := slices.Clone(r.State.Folder(rel))
+		for i := range records {
+			st, err := dir.Lstat(records[i].Name)
+			old := records[i].Stat
+			if err == nil && st.Ino == old.Ino && st.MTime == old.MTime && st.Size == old.Size {
+				records[i].Stat = remembered(st)
+				if st.CTime > max(r.latest.MTime, r.latest.CTime) {
+					r.latest = st
+				}
+			}
+		}
+		dir.Close()
+		r.State.SetFolder(rel, records)
+	}
+}
+
+// markRacy distrusts what was just remembered, where the clock of file times
+// is too coarse to wait for.
+func (r *applying) markRacy() {
+	now := r.Now()
+	for _, rel := range r.touched {
+		records := slices.Clone(r.State.Folder(rel))
+		for i := range records {
+			if IsRacy(records[i].Stat, now) {
+				records[i].Racy = true
+			}
+		}
+		r.State.SetFolder(rel, records)
+	}
+}
