@@ -1,4 +1,15 @@
 // Command cairn versions data, models and pipelines next to Git.
 package main
 
-func main() {}
+import (
+	"os"
+
+	"github.com/cairndata/cairn/pkg/cli"
+)
+
+func main() {
+	ctx, stop := cli.Signals()
+	code := cli.Main(ctx, cli.OSEnv())
+	stop()
+	os.Exit(code)
+}

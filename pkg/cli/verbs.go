@@ -1,0 +1,12 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// verbs lists the constructors of all commands, in the order of the help text.
+// A new verb is one line here.
+var verbs = []func(*App) *cobra.Command{
+	newCompletion,
+	newRootVerb,
+	newVersion,
+	newGendocs,
+}
