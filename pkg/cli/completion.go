@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -64,21 +65,28 @@ func (a *App) completer(kind Candidates) cobra.CompletionFunc {
 // runCompletion answers a completion script. Cobra does the parsing here: the
 // command line is not complete yet.
 func (a *App) runCompletion(ctx context.Context, root *cobra.Command, args []string) error {
-	// Here the global options are found wherever they stand.
-	for _, name := range []string{"cd", "wait-for-lock"} {
-		root.PersistentFlags().AddFlag(root.Flags().Lookup(name))
-	}
+	// The options of the root stand before the verb only.
+	root.TraverseChildren = true
 	declareChoices(root)
 	root.SetArgs(args)
-	root.SetOut(a.UI.Out())
+	var answer strings.Builder
+	root.SetOut(&answer)
 	// Cobra explains itself on standard error at each key press.
-	root.SetErr(discard{})
-	return root.ExecuteContext(ctx)
+	root.SetErr(io.Discard)
+	if err := root.ExecuteContext(ctx); err != nil {
+		return err
+	}
+	for line := range strings.Lines(answer.String()) {
+		// Cobra offers a help command, even a hidden one.
+		if !strings.HasPrefix(line, noHelp) {
+			io.WriteString(a.UI.Out(), line)
+		}
+	}
+	return nil
 }
 
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
+// noHelp is the name of the command that keeps cobra from adding its own help.
+const noHelp = "no-help"
 
 // declareChoices lets flags with a fixed set of values complete to them.
 func declareChoices(cmd *cobra.Command) {

@@ -23,7 +23,7 @@ func newRoot(a *App) *cobra.Command {
 		// The sub-commands are ours: see help.go and completion.go.
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	root.SetHelpCommand(&cobra.Command{Use: noHelp, Hidden: true})
 	p := root.PersistentFlags()
 	p.CountVarP(&a.Quiet, "quiet", "q", "Be quiet.")
 	p.CountVarP(&a.Verbose, "verbose", "v", "Be verbose.")
