@@ -65,29 +65,32 @@ func compose(text []byte, withComments bool) *node {
 	p := &parser{scanner: *newScanner(text, withComments)}
 	p.take() // stream start
 	var root *node
-	if !p.is(tDirective, tDocStart, tStreamEnd, tDocEnd) {
+	ended := false
+	if !p.is(tDirective, tDocStart, tStreamEnd) {
 		root = p.block()
-		p.documentEnd()
+		ended = p.documentEnd()
+	} else if root = p.explicitDocument(); root != nil {
+		ended = p.documentEnd()
 	}
-	for p.is(tDocEnd) {
-		p.take()
+	const context = "expected a single document in the stream"
+	if ended && !p.is(tDirective, tDocStart, tStreamEnd) {
+		failIn(context, root.start, p.next().start, "but found another document")
 	}
-	if root == nil && !p.is(tStreamEnd) {
-		root = p.explicitDocument()
-	}
-	for p.is(tDocEnd) {
-		p.take()
-	}
-	if !p.is(tStreamEnd) {
-		if t := p.next(); t.kind != tDocStart && t.kind != tDirective {
-			failAt(t.start, "expected '<document start>', but found '%s'", tokenNames[t.kind])
-		}
-		failIn("expected a single document in the stream", root.start, p.next().start, "but found another document")
+	if again := p.explicitDocument(); again != nil {
+		failIn(context, root.start, again.start, "but found another document")
 	}
 	return root
 }
 
+// explicitDocument reads a document that begins with "---"; nil at the end
+// of the text.
 func (p *parser) explicitDocument() *node {
+	for p.is(tDocEnd) {
+		p.take()
+	}
+	if p.is(tStreamEnd) {
+		return nil
+	}
 	for p.is(tDirective) {
 		p.take()
 	}
@@ -96,24 +99,22 @@ func (p *parser) explicitDocument() *node {
 		failAt(t.start, "expected '<document start>', but found '%s'", tokenNames[t.kind])
 	}
 	p.take()
-	var root *node
 	if p.is(tDirective, tDocStart, tDocEnd, tStreamEnd) {
-		root = p.empty(p.next().start, nil)
-	} else {
-		root = p.block()
+		return p.empty(p.next().start, nil)
 	}
-	p.documentEnd()
-	return root
+	return p.block()
 }
 
-func (p *parser) documentEnd() {
+// documentEnd reads "...", and reports whether there is one.
+func (p *parser) documentEnd() bool {
 	if !p.is(tDocEnd) {
-		return
+		return false
 	}
 	t := p.take()
 	if n := p.next(); n.kind != tStreamEnd && n.start.line == t.end.line {
 		failAt(n.start, "found non-comment content after document end marker, '%s'", tokenNames[n.kind])
 	}
+	return true
 }
 
 func (p *parser) newNode(kind nodeKind, start mark) *node {
@@ -244,7 +245,7 @@ func (p *parser) content(block, indentless bool, anchor, tag string, start mark)
 	case indentless && t.kind == tEntry:
 		n := p.define(p.newNode(seqNode, start), anchor, tag)
 		if c := t.c; c != nil && c.post != nil {
-			n.c = &comments{post: c.post}
+			n.c = &comments{post: c.post, pre: []*comment{}}
 			c.post = nil
 		} else if c != nil && c.pre != nil {
 			n.c = &comments{pre: c.pre}
