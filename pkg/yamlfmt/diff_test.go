@@ -224,7 +224,11 @@ func TestMarshalAgainstRuamel(t *testing.T) {
 	for _, v := range values {
 		text := string(JSON(v, false))
 		want := p.ask("dump", text)
-		if got := string(Marshal(v)); got != want.Text {
+		got := string(Marshal(v))
+		if back := mustValue(t, got); !Equal(back, v) {
+			t.Errorf("%s\n written %q\n read back %s", text, got, PyRepr(back))
+		}
+		if got != want.Text && sound(want.Text, v) {
 			t.Errorf("%s\n got %q\nwant %q %s", text, got, want.Text, want.Err)
 		}
 	}
@@ -371,15 +375,31 @@ func TestUpdateAgainstRuamel(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		v := mutate(r, d.Value(), 0)
+		v := mustValue(t, string(Marshal(mutate(r, d.Value(), 0))))
 		want := p.ask("update", text, string(Marshal(v)))
 		if want.Err != "" {
 			continue
 		}
 		tried++
-		if got := string(d.Update(v)); got != want.Text {
+		if got := string(d.Update(v)); got != want.Text && sound(want.Text, v) {
 			t.Errorf("%q\nnew %s\n got %q\nwant %q", text, PyRepr(v), got, want.Text)
 		}
 	}
 	t.Logf("compared %d", tried)
+}
+
+func mustValue(t *testing.T, text string) any {
+	t.Helper()
+	d, err := Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return d.Value()
+}
+
+// sound reports whether what DVC wrote says v. Where it does not, or only to
+// a lenient reader, ours is to differ.
+func sound(text string, v any) bool {
+	d, err := Parse([]byte(text))
+	return err == nil && Equal(d.Value(), v) && !strings.Contains(text, "\n{}\n") && !strings.Contains(text, "\n[]\n")
 }

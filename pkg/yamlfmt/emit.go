@@ -485,6 +485,12 @@ func (e *emitter) scalar(n *enode) {
 		a = analyze(n.text)
 		style = e.chooseStyle(n, a)
 	}
+	if style == 0 && e.plainLoses(n.text) {
+		style = '\''
+	}
+	if style == '\'' && strings.Contains(n.text, "\u0085") {
+		style = '"' // it would be read as a line break
+	}
 	if n.tag != "" {
 		e.indicator(n.tag, true, false, false)
 		if e.seqCtx && len(e.flow) == 0 {
@@ -649,6 +655,33 @@ func (e *emitter) plain(s string, split bool) {
 	}
 }
 
+// plainLoses reports whether folding a plain scalar would change it: break a
+// line after several blanks, of which a reader finds one, or break a key.
+// DVC writes such texts all the same; here they are quoted, so that no name
+// changes by being stored.
+func (e *emitter) plainLoses(s string) bool {
+	if e.keyCtx {
+		return strings.IndexByte(s, ' ') >= 0 && e.col+1+utf8.RuneCountInString(s) > lineWidth
+	}
+	if !strings.Contains(s, "  ") {
+		return false
+	}
+	trial := emitter{col: e.col, indent: e.indent, whitespace: e.whitespace}
+	if e.indent != noIndent {
+		trial.indent += indentStep
+		if e.seqCtx && len(e.flow) == 0 {
+			trial.col, trial.whitespace = max(e.col, trial.indent), true
+		}
+	}
+	trial.plain(s, true)
+	for _, line := range strings.Split(string(trial.b), "\n") {
+		if strings.HasSuffix(line, "  ") {
+			return true
+		}
+	}
+	return false
+}
+
 func (e *emitter) singleQuoted(s string, split bool) {
 	e.indicator("'", true, false, false)
 	for i := 0; i < len(s); {
@@ -800,7 +833,11 @@ func foldNeedsBackslash(s []rune, start, end int) bool {
 	if s[space] == '\n' && s[space+1] != ' ' {
 		return true
 	}
-	if start == end || indexRune(s, '"', end, space) >= 0 || indexRune(s, '\'', end, space) >= 0 {
+	// Behind an escape DVC leaves the backslash out, and a blank comes in.
+	if start == end || start > end && s[start] != ' ' {
+		return true
+	}
+	if indexRune(s, '"', end, space) >= 0 || indexRune(s, '\'', end, space) >= 0 {
 		return true
 	}
 	return s[space+1] == ' ' || s[space+1] == '\n' || s[end-1] == ' ' && s[end] == ' '

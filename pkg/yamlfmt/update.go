@@ -105,8 +105,11 @@ type tnode struct {
 
 	items []titem
 	flow  bool
-	c     *comments // before and behind the collection, and its end
-	name  string    // anchor
+	// styled is false of a collection that was empty in the text: once it
+	// has items, they are written in block style.
+	styled bool
+	c      *comments // before and behind the collection, and its end
+	name   string    // anchor
 
 	merges   []*tnode
 	mergeSeq *tnode
@@ -150,7 +153,7 @@ func (t *treeMaker) node(n *node, c *comments) *tnode {
 		x.scalar(n)
 	case seqNode:
 		x.takeComments(c)
-		x.flow = n.flow
+		x.flow, x.styled = n.flow, len(n.items) > 0
 		for _, item := range n.items {
 			var ic *itemComments
 			child := item.c
@@ -163,7 +166,7 @@ func (t *treeMaker) node(n *node, c *comments) *tnode {
 		}
 	case mapNode:
 		x.takeComments(c)
-		x.flow = n.flow
+		x.flow, x.styled = n.flow, len(n.items) > 0
 		t.mapping(x, n)
 	}
 	return x
@@ -581,7 +584,9 @@ func (c *converter) node(x *tnode, root bool) *enode {
 }
 
 func (c *converter) collection(n *enode, x *tnode) {
-	n.flow = x.flow || len(x.items) == 0 && len(x.merges) == 0
+	// DVC writes a block collection that has become empty at the start of a
+	// line if it has comments, where it cannot be read; so this is flow style.
+	n.flow = x.flow && x.styled || len(x.items) == 0
 	n.c = x.c
 }
 
