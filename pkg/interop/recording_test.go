@@ -1,0 +1,205 @@
+//go:build unix
+
+package interop
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+)
+
+// recordings is where DVC's side is kept, by the version that made it.
+const recordings = "testdata/dvc-3.67.1"
+
+// recording is what a tool did in a scenario.
+type recording struct {
+	Scenario   string         `json:"scenario"`
+	Definition string         `json:"definition"` // sum of the steps: a changed scenario must be recorded anew
+	Steps      []recordedStep `json:"steps"`      // the compared ones
+}
+
+type recordedStep struct {
+	Step    string            `json:"step"`
+	Exit    int               `json:"exit"`
+	Stdout  string            `json:"stdout,omitempty"`
+	Stderr  string            `json:"stderr,omitempty"`
+	Changes map[string]string `json:"changes,omitempty"` // path → entry, "-" when gone; see snapshot
+}
+
+func (sc scenario) file() string {
+	return filepath.Join(recordings, strings.ReplaceAll(sc.name, " ", "-")+".json")
+}
+
+func (sc scenario) definition() string {
+	h := sha256.New()
+	for _, st := range sc.steps {
+		fmt.Fprintf(h, "%s\x00", st.label)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:8])
+}
+
+func (sc scenario) load(t *testing.T) recording {
+	data, err := os.ReadFile(sc.file())
+	if err != nil {
+		t.Fatalf("%v; record it with CAIRN_DVC=<dvc> go test ./pkg/interop -run 'TestScenarios/%s' -update", err, sc.name)
+	}
+	var rec recording
+	if err := json.Unmarshal(data, &rec); err != nil {
+		t.Fatalf("%s: %v", sc.file(), err)
+	}
+	if rec.Definition != sc.definition() {
+		t.Fatalf("%s was recorded for other steps; record it anew with -update", sc.file())
+	}
+	return rec
+}
+
+func (sc scenario) save(t *testing.T, rec recording) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(rec); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(recordings, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(sc.file(), buf.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkOrphans finds recordings whose scenario has gone.
+func checkOrphans(t *testing.T, seen map[string]bool) {
+	files, _ := filepath.Glob(recordings + "/*.json")
+	known := map[string]bool{}
+	for name := range seen {
+		known[scenario{name: name}.file()] = true
+	}
+	for _, f := range files {
+		if !known[f] {
+			t.Errorf("%s belongs to no scenario", f)
+		}
+	}
+}
+
+// compare reports every difference that no tolerance covers.
+func (sc scenario) compare(t *testing.T, want, got recording) {
+	t.Helper()
+	var compared []step
+	for _, st := range sc.steps {
+		if st.compared {
+			compared = append(compared, st)
+		}
+	}
+	if len(want.Steps) != len(compared) || len(got.Steps) != len(compared) {
+		t.Fatalf("%d steps, %d recorded, %d played", len(compared), len(want.Steps), len(got.Steps))
+	}
+	for i, st := range compared {
+		for _, d := range st.differences(want.Steps[i], got.Steps[i]) {
+			t.Errorf("step %d: %s\n%s", i+1, st.label, d)
+		}
+	}
+}
+
+// differences compares one step.
+func (st step) differences(want, got recordedStep) []string {
+	var out []string
+	if st.tol.exit == "" && want.Exit != got.Exit {
+		out = append(out, fmt.Sprintf("exit: want %d, got %d\n  want stderr %q\n  got stderr  %q", want.Exit, got.Exit, want.Stderr, got.Stderr))
+	}
+	if st.tol.stdout == "" {
+		w, g := want.Stdout, got.Stdout
+		if st.tol.anyOrder != "" {
+			w, g = sorted(w), sorted(g)
+		}
+		if w != g {
+			out = append(out, fmt.Sprintf("stdout:\n  want %q\n  got  %q", want.Stdout, got.Stdout))
+		}
+	}
+	if st.tol.stderr == "" {
+		if w, g := errorLines(want.Stderr), errorLines(got.Stderr); w != g {
+			out = append(out, fmt.Sprintf("stderr:\n  want %q\n  got  %q", w, g))
+		}
+	}
+	return append(out, st.fileDifferences(want.Changes, got.Changes)...)
+}
+
+func (st step) fileDifferences(want, got map[string]string) []string {
+	paths := map[string]bool{}
+	for p := range want {
+		paths[p] = true
+	}
+	for p := range got {
+		paths[p] = true
+	}
+	var out []string
+	for p := range paths {
+		if want[p] == got[p] || st.tolerated(p) {
+			continue
+		}
+		w, g := want[p], got[p]
+		if w == "" {
+			w = "(unchanged)"
+		}
+		if g == "" {
+			g = "(unchanged)"
+		}
+		out = append(out, fmt.Sprintf("file %s:\n  want %q\n  got  %q", p, w, g))
+	}
+	sort.Strings(out)
+	return out
+}
+
+func (st step) tolerated(path string) bool {
+	for pattern := range st.tol.files {
+		if ok, _ := filepath.Match(pattern, path); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// errorLines keeps the lines of stderr that scripts look at; warnings and advice may be worded otherwise.
+func errorLines(stderr string) string {
+	var b strings.Builder
+	for _, l := range strings.SplitAfter(stderr, "\n") {
+		if strings.HasPrefix(l, "ERROR: ") {
+			b.WriteString(l)
+		}
+	}
+	return b.String()
+}
+
+// sorted brings output whose order is chance into one order: JSON by key, with lists sorted, text by line.
+func sorted(text string) string {
+	var v any
+	if json.Unmarshal([]byte(text), &v) == nil {
+		data, _ := json.Marshal(sortLists(v))
+		return string(data)
+	}
+	lines := strings.Split(text, "\n")
+	sort.Strings(lines)
+	return strings.Join(lines, "\n")
+}
+
+func sortLists(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = sortLists(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = sortLists(v[i])
+		}
+		sort.Slice(v, func(i, j int) bool { return fmt.Sprint(v[i]) < fmt.Sprint(v[j]) })
+	}
+	return v
+}
