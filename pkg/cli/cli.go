@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -60,22 +59,33 @@ func Signals() (context.Context, context.CancelFunc) {
 // Main runs one command line and returns the exit code. It never panics.
 func Main(ctx context.Context, env Env) (code int) {
 	a := newApp(env)
-	defer func() {
-		if p := recover(); p != nil {
-			a.UI.Tracef("%s", debug.Stack())
-			code = a.report(fmt.Errorf("%w: %v", errPanic, p))
-		}
-		if err := a.UI.Close(); err != nil && code == 0 {
-			code = a.report(fmt.Errorf("write output: %w", err))
-		}
-	}()
+	defer a.finish(&code)
+	defer a.guard(&code)
 	if err := a.execute(ctx); err != nil {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		if ctx.Err() != nil {
+			// What fails after Ctrl-C fails because of it, whatever it says.
+			a.UI.Debugf("%v", err)
 			err = errs.New(errs.Cancelled, "%w", err)
 		}
 		return a.report(err)
 	}
 	return 0
+}
+
+// guard, deferred, reports a panic as a failure.
+func (a *App) guard(code *int) {
+	if p := recover(); p != nil {
+		a.UI.Tracef("%s", debug.Stack())
+		*code = a.report(fmt.Errorf("%w: %v", errPanic, p))
+	}
+}
+
+// finish, deferred, writes out what is left. A result that could not be written
+// is a failure.
+func (a *App) finish(code *int) {
+	if err := a.UI.Close(); err != nil && *code == 0 {
+		*code = a.report(err)
+	}
 }
 
 // execute sorts out the arguments and runs the command they name.

@@ -55,7 +55,7 @@ var homes = []struct {
 	{"cloud.google.com/", []string{"pkg/remote"}},
 	{"github.com/Azure/", []string{"pkg/remote"}},
 	{"github.com/go-git/", []string{"pkg/git"}},
-	{"gopkg.in/yaml", []string{"pkg/yamlfmt"}},
+	{"gopkg.in/yaml", []string{"pkg/yamlfmt", "pkg/git"}}, // pkg/git edits .pre-commit-config.yaml
 	{"github.com/spf13/", []string{"pkg/cli"}},
 	{"github.com/vbauerster/", []string{"pkg/cli/ui"}},
 	{"golang.org/x/term", []string{"pkg/cli/ui"}},

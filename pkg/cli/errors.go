@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -84,11 +83,11 @@ func exitCode(err error) int {
 	if e, ok := errors.AsType[exitError](err); ok {
 		return int(e)
 	}
-	kind := errs.KindOf(err)
-	switch {
-	case errors.Is(err, syscall.EPIPE):
+	if _, ok := errors.AsType[*ui.OutputError](err); ok && errors.Is(err, syscall.EPIPE) {
 		return exitBrokenPipe
-	case kind == errs.Cancelled, errors.Is(err, context.Canceled):
+	}
+	kind := errs.KindOf(err)
+	if kind == errs.Cancelled {
 		return exitInterrupted
 	}
 	if _, ok := errors.AsType[*handledError](err); ok {

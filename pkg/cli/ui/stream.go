@@ -23,6 +23,15 @@ type screen struct {
 	bars *mpb.Progress // nil while nothing is shown
 }
 
+// OutputError says that standard output or error took no more. It is told apart
+// from failures of files and connections, which have the same causes.
+type OutputError struct{ Err error }
+
+func (e *OutputError) Error() string { return "write output: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *OutputError) Unwrap() error { return e.Err }
+
 // stream is an output. It buffers unless it is a terminal, and lets nothing run
 // into the bars.
 type stream struct {
@@ -64,18 +73,20 @@ func (s *stream) Write(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
+	var err error
 	switch {
 	case s.real:
-		_, s.err = s.screen.write(s.w, p)
+		_, err = s.screen.write(s.w, p)
 	case s.before != nil || s.tty:
-		_, s.err = s.w.Write(p)
+		_, err = s.w.Write(p)
 	default:
 		if s.buf == nil {
 			s.buf = bufio.NewWriterSize(s.w, outBuffer)
 		}
-		_, s.err = s.buf.Write(p)
+		_, err = s.buf.Write(p)
 	}
-	if s.err != nil {
+	if err != nil {
+		s.err = &OutputError{err}
 		return 0, s.err
 	}
 	return len(p), nil
@@ -85,7 +96,9 @@ func (s *stream) flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil && s.buf != nil {
-		s.err = s.buf.Flush()
+		if err := s.buf.Flush(); err != nil {
+			s.err = &OutputError{err}
+		}
 	}
 	return s.err
 }
