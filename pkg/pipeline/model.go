@@ -18,6 +18,9 @@ type Entry struct {
 	Size   int64 // bytes; -1 if not recorded
 	NFiles int   // files in a folder; -1 if not recorded
 	IsExec bool
+	// Legacy marks an entry without a hash field, as DVC 2 wrote it. It says
+	// something only where Digest is zero, which has no algorithm.
+	Legacy bool
 
 	// What an external or cloud-versioned path has in place of a digest.
 	ETag, Checksum, VersionID string
