@@ -13,6 +13,7 @@ import (
 
 	"github.com/cairndata/cairn/pkg/cli/ui"
 	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/errs"
 )
 
 // dvcVersion is the release of DVC whose behaviour and files cairn has.
@@ -85,6 +86,9 @@ func (a *App) versionInfo(ctx context.Context) ([]infoLine, error) {
 		{Name: "Config", Values: []string{"Global: " + global, "System: " + system}},
 	}
 	more, err := a.seams.repoInfo(ctx)
+	if errs.Is(err, errs.NotInRepo) {
+		return lines, nil
+	}
 	return append(lines, more...), err
 }
 

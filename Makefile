@@ -1,0 +1,83 @@
+# make build test lint interop fuzz bench demo docs install cross
+#
+# build, test and demo need Go and git only. lint fetches staticcheck; interop
+# needs the real DVC, named by CAIRN_DVC.
+
+VERSION     ?= 0.1.0
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 20s
+PREFIX      ?= /usr/local
+# -v or -json, as the caller likes.
+GOTESTFLAGS ?=
+TESTPKGS    ?= ./...
+# The side-by-side benchmark; without it, Go's own benchmarks are run.
+BENCH       ?= ../shared/bench/bench.py
+BENCHFLAGS  ?= -n 5 --dir /dev/shm
+
+GO      := go
+LDFLAGS := -s -w -X github.com/cairndata/cairn/pkg/cli.version=$(VERSION)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+
+# Packages whose code runs in several goroutines: they are tested once more with
+# the race detector, where there is the C compiler that it needs.
+RACE := ./pkg/object/... ./pkg/cache/... ./pkg/remote/... ./pkg/index/... ./pkg/disk/... ./pkg/repo/...
+
+.PHONY: build test race lint interop fuzz bench demo docs install cross clean
+
+build:
+	$(BUILD) -o bin/cairn ./cmd/cairn
+
+test:
+	$(GO) test -shuffle=on $(GOTESTFLAGS) $(TESTPKGS)
+	@if command -v "$$($(GO) env CC)" >/dev/null; then \
+		$(MAKE) --no-print-directory race; \
+	else \
+		echo "no C compiler here: not tested with the race detector" >&2; \
+	fi
+
+race:
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on $(GOTESTFLAGS) $(RACE)
+
+lint:
+	@unformatted=$$(gofmt -l cmd pkg); if [ -n "$$unformatted" ]; then \
+		echo "gofmt these files:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) mod verify
+	$(GO) test -run 'TestFloors|TestImportsHaveAHome|TestBelowTheCommandLine' ./pkg/cli
+	$(GO) run $(STATICCHECK) ./...
+
+interop: build
+	@test -n "$$CAIRN_DVC" || { echo "set CAIRN_DVC to the real DVC: pip install 'dvc[s3]==3.67.1'" >&2; exit 1; }
+	CAIRN_BIN=$(CURDIR)/bin/cairn $(GO) test -count=1 $(GOTESTFLAGS) ./pkg/interop/...
+
+# Each fuzz test in turn, FUZZTIME long.
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)
+
+bench: build
+	@if [ -f "$(BENCH)" ]; then \
+		python3 "$(BENCH)" --tool cairn=$(CURDIR)/bin/cairn $${CAIRN_DVC:+--tool dvc=$$CAIRN_DVC} $(BENCHFLAGS); \
+	else \
+		$(GO) test -run '^$$' -bench . -benchmem ./...; \
+	fi
+
+demo: build
+	scripts/demo.sh bin/cairn
+
+docs: build
+	rm -rf docs/commands
+	bin/cairn gendocs docs
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/cairn $(DESTDIR)$(PREFIX)/bin/cairn
+
+cross:
+	@for os in linux darwin windows; do for arch in amd64 arm64; do \
+		suffix=; [ $$os = windows ] && suffix=.exe; \
+		echo "build $$os/$$arch"; \
+		GOOS=$$os GOARCH=$$arch $(BUILD) -o dist/cairn-$$os-$$arch$$suffix ./cmd/cairn || exit 1; \
+	done; done
+
+clean:
+	rm -rf bin dist
