@@ -89,7 +89,7 @@ func (a *App) versionInfo(ctx context.Context) ([]infoLine, error) {
 	if errs.Is(err, errs.NotInRepo) {
 		return lines, nil
 	}
-	return append(lines, more...), err
+	return append(lines, withFileSystems(more)...), err
 }
 
 // supported lists the schemes of remotes, for `version`.
