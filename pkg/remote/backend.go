@@ -1,0 +1,106 @@
+package remote
+
+import (
+	"context"
+	"io"
+	"iter"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/object"
+)
+
+// Backend keeps bytes by key. It is all that a driver implements, and knows
+// nothing of digests. remotetest.Run checks what is said here.
+//
+// Keys are relative slash paths that [CheckKey] accepts. All methods are safe
+// for concurrent use, return soon after their context ends, and classify
+// their errors with pkg/errs at the door: NotFound only for a missing key,
+// never for a missing bucket or host (Config); Denied for refused
+// credentials; Unavailable for what may work when tried again, and for
+// nothing else. A driver does not try again by itself; [WithRetry] does. An
+// error that knows when to come back has a method RetryAfter() time.Duration.
+type Backend interface {
+	// Stat returns the length of what is stored under key, or NotFound.
+	Stat(ctx context.Context, key string) (size int64, err error)
+
+	// Open reads n bytes from offset off; n < 0 reads to the end. Reading
+	// beyond the end yields what is there. size is the length of the whole.
+	// A body that ends before its announced length is an Unavailable error,
+	// never a bare io.EOF. ctx bounds the reading too. The caller closes r.
+	Open(ctx context.Context, key string, off, n int64) (r io.ReadCloser, size int64, err error)
+
+	// Put stores size bytes from r under key, replacing what is there, all or
+	// nothing: at every instant key holds what it held before or all of r.
+	// If r fails or has another length than size, nothing is stored and the
+	// error is r's, or Corrupt. It may read r twice if r is an io.Seeker.
+	Put(ctx context.Context, key string, size int64, r io.Reader) error
+
+	// List yields every key that begins with prefix, as it is now, in any
+	// order; prefix is plain text and may end within a name. It must yield
+	// all or end with an error.
+	List(ctx context.Context, prefix string) iter.Seq2[Entry, error]
+
+	// Delete removes keys; those that are absent are no error. On an error
+	// some may be gone.
+	Delete(ctx context.Context, keys []string) error
+
+	// Properties are constant.
+	Properties() Properties
+
+	// Close releases connections. Nothing is called after it.
+	Close() error
+}
+
+// PartPutter is what a Backend has besides, if Properties.PartSize is not 0:
+// large values in parts, each of which can be tried again by itself.
+type PartPutter interface {
+	// BeginParts starts a value under key. It becomes visible at Complete.
+	BeginParts(ctx context.Context, key string) (Parts, error)
+}
+
+// Parts is one value being put together. Put may be called concurrently and
+// twice with the same number, the later call counting.
+type Parts interface {
+	// Put stores part number i, counted from 0.
+	Put(ctx context.Context, i int, b []byte) error
+	// Complete joins n parts and gives the result its key.
+	Complete(ctx context.Context, n int, size int64) error
+	// Abort drops what was put. After Complete it must not be called.
+	Abort(ctx context.Context) error
+}
+
+// Entry is a key and the length of its value.
+type Entry struct {
+	Key  string
+	Size int64
+}
+
+// Properties are a backend's costs and abilities.
+type Properties struct {
+	object.Properties
+	PartSize int64 // least bytes of a part other than the last; 0: no parts
+	MaxParts int   // most parts of one value
+}
+
+// CheckKey refuses a key that some backend could not hold or would take for
+// another: empty, absolute, with an empty, "." or ".." component, control
+// characters, backslashes or invalid UTF-8. The error is errs.Invalid.
+func CheckKey(key string) error {
+	if !utf8.ValidString(key) {
+		return errs.New(errs.Invalid, "key %q is not valid UTF-8", key)
+	}
+	for _, r := range key {
+		if r < 0x20 || r == 0x7f || r == '\\' {
+			return errs.New(errs.Invalid, "key %q holds the character %q", key, r)
+		}
+	}
+	for name := range strings.SplitSeq(key, "/") {
+		switch name {
+		case "", ".", "..":
+			return errs.New(errs.Invalid, "key %q has the component %q", key, name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package remote_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"github.com/cairndata/cairn/pkg/object"
+	"github.com/cairndata/cairn/pkg/object/objecttest"
+	"github.com/cairndata/cairn/pkg/remote"
+	"github.com/cairndata/cairn/pkg/remote/remotetest"
+)
+
+func TestBackendMemory(t *testing.T) {
+	remotetest.Run(t, func(t *testing.T) remote.Backend { return remotetest.NewMemory() })
+}
+
+func TestBackendRetried(t *testing.T) {
+	remotetest.Run(t, func(t *testing.T) remote.Backend {
+		return remote.WithRetry(remotetest.NewMemory(), remote.RetryOptions{})
+	})
+}
+
+func TestBackendS3(t *testing.T) {
+	remotetest.Run(t, func(t *testing.T) remote.Backend { return remote.OpenTestS3(t) })
+}
+
+func memoryFixture(m *remotetest.Memory) objecttest.Fixture {
+	return objecttest.Fixture{
+		Store: remote.NewStore(remote.WithRetry(m, remote.RetryOptions{}), "memory"),
+		Damage: func(t *testing.T, d object.Digest, change func([]byte) []byte) {
+			if !m.Change(d.Key(), change) {
+				t.Fatalf("no object %v to damage", d)
+			}
+		},
+		Leftovers: func(t *testing.T) (left []string) {
+			for _, k := range m.Keys() {
+				if _, ok := object.ParseKey(k); !ok {
+					left = append(left, k)
+				}
+			}
+			if m.Uploads() > 0 {
+				left = append(left, "uploads")
+			}
+			return left
+		},
+	}
+}
+
+func TestStoreMemory(t *testing.T) {
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return memoryFixture(remotetest.NewMemory()) })
+}
+
+// A folder-like backend asks one by one; a small page makes listings split.
+func TestStoreMemoryManyPages(t *testing.T) {
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture {
+		m := remotetest.NewMemory()
+		m.Props.ListPrice = 1
+		return memoryFixture(m)
+	})
+}
+
+func TestStoreMemoryStatOnly(t *testing.T) {
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture {
+		m := remotetest.NewMemory()
+		m.Props.ListPrice = 0
+		m.Props.PartSize = 8 << 20
+		return memoryFixture(m)
+	})
+}
+
+func TestStoreS3(t *testing.T) {
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return s3Fixture(remote.OpenTestS3(t)) })
+}
+
+func s3Fixture(b remote.Backend) objecttest.Fixture {
+	return objecttest.Fixture{
+		Store: remote.NewStore(remote.WithRetry(b, remote.RetryOptions{}), "s3"),
+		Damage: func(t *testing.T, d object.Digest, change func([]byte) []byte) {
+			r, _, err := b.Open(t.Context(), d.Key(), 0, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, err := io.ReadAll(r)
+			r.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			v = change(v)
+			if err := b.Put(t.Context(), d.Key(), int64(len(v)), bytes.NewReader(v)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		Leftovers: func(t *testing.T) (left []string) {
+			for e, err := range b.List(t.Context(), "") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, ok := object.ParseKey(e.Key); !ok {
+					left = append(left, e.Key)
+				}
+			}
+			return left
+		},
+	}
+}
