@@ -158,26 +158,44 @@ func (r *Repo) loadConfig(c *Config, file string, depth int) error {
 
 // parseConfig calls set for each variable of a configuration file, in order.
 func parseConfig(file, text string, set func(name, value string) error) error {
-	p := configParser{text: strings.TrimPrefix(text, "\ufeff"), line: 1}
+	return scanConfig(file, text, func(i configItem) error {
+		if i.key == "" {
+			return nil
+		}
+		return set(i.section+"."+i.key, i.value)
+	})
+}
+
+// configItem is a section's header, with an empty key, or a variable. It
+// stands in text[start:end].
+type configItem struct {
+	section, key, value string
+	start, end          int
+}
+
+// scanConfig calls visit for each item of a configuration file, in order.
+func scanConfig(file, text string, visit func(configItem) error) error {
+	p := configParser{text: text, line: 1}
+	if strings.HasPrefix(text, "\ufeff") {
+		p.at = len("\ufeff")
+	}
 	section := ""
 	for {
 		p.skipBlank()
 		if p.at == len(p.text) {
 			return nil
 		}
-		var ok bool
+		item, ok := configItem{start: p.at}, false
 		if p.text[p.at] == '[' {
 			section, ok = p.section()
-			if !ok {
-				return p.bad(file)
-			}
-			continue
+		} else {
+			item.key, item.value, ok = p.variable()
 		}
-		name, value, ok := p.variable()
 		if !ok || section == "" {
 			return p.bad(file)
 		}
-		if err := set(section+"."+name, value); err != nil {
+		item.section, item.end = section, p.at
+		if err := visit(item); err != nil {
 			return err
 		}
 	}

@@ -138,72 +138,65 @@ func (r *Repo) InstallMergeDriver(program string) error {
 }
 
 // setConfig sets variables of a subsection in the text of a configuration
-// file: it takes out the lines that set them and writes them anew below the
-// section's header, or below a new one at the end.
+// file: it takes out what sets them and writes them anew below the section's
+// header, or below a new one at the end. A text that Git would not read is
+// errs.Config.
 func setConfig(file, text, section, sub string, values [][2]string) (string, error) {
-	// Refuse to edit what Git would not read.
-	if err := parseConfig(file, text, func(_, _ string) error { return nil }); err != nil {
+	at := -1 // where the first header's line ends
+	var b strings.Builder
+	done := 0
+	insertAt := 0
+	open := false // the last item has no line break after it
+	err := scanConfig(file, text, func(i configItem) error {
+		open = i.end == len(text)
+		switch {
+		case i.section != section+"."+sub:
+		case i.key == "":
+			if eol := lineEnd(text, i.end); at < 0 && strings.TrimSpace(text[i.end:eol]) == "" {
+				b.WriteString(text[done:eol])
+				at, done, insertAt = eol, eol, b.Len()
+			}
+		case slices.ContainsFunc(values, func(v [2]string) bool { return v[0] == i.key }):
+			start, end := i.start, i.end
+			if bol := strings.LastIndexByte(text[:start], '\n') + 1; strings.TrimSpace(text[bol:start]) == "" {
+				start, end = max(bol, done), lineEnd(text, end)
+			}
+			b.WriteString(text[done:start])
+			done, open = end, false
+		}
+		return nil
+	})
+	if err != nil {
 		return "", err
 	}
+	b.WriteString(text[done:])
+	if open {
+		b.WriteByte('\n') // also ends a line that a backslash would continue
+	}
+	out := b.String()
 	var added strings.Builder
 	for _, v := range values {
 		added.WriteString("\t" + v[0] + " = " + quoteConfig(v[1]) + "\n")
 	}
-	header := "[" + section + " \"" + sub + "\"]"
-	lines := slices.Collect(strings.Lines(text))
-	var b strings.Builder
-	inside, written := false, false
-	for i := 0; i < len(lines); i++ {
-		trimmed := strings.TrimSpace(lines[i])
-		if strings.HasPrefix(trimmed, "[") {
-			inside = sameHeader(trimmed, header)
-			b.WriteString(lines[i])
-			if inside && !written && trimmed == header {
-				if !strings.HasSuffix(lines[i], "\n") {
-					b.WriteByte('\n')
-				}
-				b.WriteString(added.String())
-				written = true
-			}
-			continue
-		}
-		if inside && setsOne(trimmed, values) {
-			for continued(lines[i]) && i+1 < len(lines) {
-				i++
-			}
-			continue
-		}
-		b.WriteString(lines[i])
+	if at >= 0 {
+		return endLine(out[:insertAt]) + added.String() + out[insertAt:], nil
 	}
-	out := b.String()
-	if written {
-		return out, nil
-	}
-	if out != "" && !strings.HasSuffix(out, "\n") {
-		out += "\n"
-	}
-	return out + header + "\n" + added.String(), nil
+	return endLine(out) + "[" + section + " \"" + sub + "\"]\n" + added.String(), nil
 }
 
-func sameHeader(line, header string) bool {
-	return strings.EqualFold(strings.Join(strings.Fields(line), " "), header) || strings.HasPrefix(line, header)
-}
-
-func setsOne(line string, values [][2]string) bool {
-	key, _, _ := strings.Cut(line, "=")
-	for _, v := range values {
-		if strings.EqualFold(strings.TrimSpace(key), v[0]) {
-			return true
-		}
+// lineEnd is the offset behind the line break at or after at.
+func lineEnd(text string, at int) int {
+	if n := strings.IndexByte(text[at:], '\n'); n >= 0 {
+		return at + n + 1
 	}
-	return false
+	return len(text)
 }
 
-// continued reports whether the next line belongs to this one: it ends in an
-// odd number of backslashes.
-func continued(line string) bool {
-	line = strings.TrimRight(line, "\r\n")
-	return (len(line)-len(strings.TrimRight(line, `\`)))%2 == 1
+func endLine(text string) string {
+	if text == "" || strings.HasSuffix(text, "\n") {
+		return text
+	}
+	return text + "\n"
 }
 
 func quoteConfig(v string) string {

@@ -102,7 +102,7 @@ func (r *Repo) stageNatively(paths []string) (err error) {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(x.entries, func(e indexEntry) bool { return e.id == nil }) {
+	if slices.ContainsFunc(x.entries, func(e indexEntry) bool { return len(e.raw) == indexFixed }) {
 		return errs.WithHint(errs.New(errs.Unsupported, "the git program is needed to change this form of index"),
 			"Install Git and make sure that it is in PATH.")
 	}
@@ -189,7 +189,7 @@ func (r *Repo) newEntry(db *objectDB, rel string) (indexEntry, bool, error) {
 	// Change time, device, inode and owner are left at zero and the size at
 	// what was stored: git then looks at the file again the next time.
 	put(36, uint32(len(data)))
-	return indexEntry{name: rel, fixed: fixed, id: id}, true, nil
+	return indexEntry{name: rel, raw: append(fixed, id...)}, true, nil
 }
 
 // writeBlob stores a loose object unless it is there, and returns its name.
