@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -273,7 +272,17 @@ type matched struct {
 	isShortForm bool
 }
 
-var negativeNumber = regexp.MustCompile(`^-\d+$|^-\d*\.\d+$`)
+// negativeNumber reports whether arg, which begins with a minus, is a number
+// such as -5, -1.5 or -.5.
+func negativeNumber(arg string) bool {
+	whole, fraction, isDecimal := strings.Cut(arg[1:], ".")
+	if isDecimal {
+		return isDigits(fraction) && fraction != "" && isDigits(whole)
+	}
+	return isDigits(whole)
+}
+
+func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 // option decides what an argument is, by the rules of argparse.
 func (p *parser) option(arg string) (matched, error) {
@@ -294,7 +303,7 @@ func (p *parser) option(arg string) (matched, error) {
 	if len(found) == 1 {
 		return found[0], nil
 	}
-	if negativeNumber.MatchString(arg) || strings.Contains(arg, " ") {
+	if negativeNumber(arg) || strings.Contains(arg, " ") {
 		return matched{positional: true}, nil
 	}
 	return matched{}, nil

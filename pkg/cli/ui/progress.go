@@ -83,10 +83,11 @@ func (b *bar) show() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bars == nil {
-		s.bars = mpb.New(mpb.WithOutput(b.bars.out), mpb.WithAutoRefresh())
+		s.bars = mpb.New(mpb.WithOutput(b.bars.out), mpb.WithAutoRefresh(), mpb.ForceTTY())
 	}
 	// The task alone says when it is over, so mpb gets no total.
-	bar, err := s.bars.Add(0, mpb.BarFillerFunc(b.draw), mpb.BarRemoveOnComplete())
+	bar, err := s.bars.Add(0, mpb.BarFillerFunc(b.draw),
+		mpb.BarRemoveOnComplete(), mpb.BarFillerTrim())
 	if err == nil {
 		b.bar = bar
 	}

@@ -36,25 +36,23 @@ func (e *OutputError) Unwrap() error { return e.Err }
 // into the bars.
 type stream struct {
 	w      io.Writer
-	tty    bool // a terminal, or to be treated as one
-	real   bool // a terminal on which bars may be shown
+	tty    bool
 	colour bool
 	screen *screen
-	before *stream // flushed before each write
+	// underBars says that bars may be shown where this stream goes.
+	underBars bool
+	before    *stream // flushed before each write
 
 	mu  sync.Mutex
 	buf *bufio.Writer
 	err error // the first failure to write; nothing is written after it
 }
 
-func newStream(w io.Writer, s *screen, pretend, colours bool) *stream {
+func newStream(w io.Writer, s *screen, tty, colours bool) *stream {
 	if w == nil {
 		w = io.Discard
 	}
-	real := isTTY(w)
-	st := &stream{w: w, tty: real || pretend, real: real, screen: s}
-	st.colour = st.tty && colours
-	return st
+	return &stream{w: w, tty: tty, colour: tty && colours, screen: s, underBars: tty}
 }
 
 // outBuffer is the size of the buffer before a pipe or file: large enough to
@@ -75,9 +73,9 @@ func (s *stream) Write(p []byte) (int, error) {
 	}
 	var err error
 	switch {
-	case s.real:
+	case s.underBars:
 		_, err = s.screen.write(s.w, p)
-	case s.before != nil || s.tty:
+	case s.before != nil:
 		_, err = s.w.Write(p)
 	default:
 		if s.buf == nil {

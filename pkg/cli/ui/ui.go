@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
@@ -42,6 +41,7 @@ type UI struct {
 	err    *stream
 	inTTY  bool
 	dumb   bool
+	bars   bool // progress may be shown
 	now    func() time.Time
 	level  Level
 	shared *screen
@@ -49,17 +49,20 @@ type UI struct {
 
 // New makes a UI at level Normal.
 func New(o Options) *UI {
+	return newUI(o, isTTY(o.Stdin), isTTY(o.Stdout), isTTY(o.Stderr))
+}
+
+func newUI(o Options, inTTY, outTTY, errTTY bool) *UI {
 	if o.Getenv == nil {
 		o.Getenv = func(string) string { return "" }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	pretend := truthy(o.Getenv("DVC_IGNORE_ISATTY"))
 	s := &screen{}
 	u := &UI{
 		now:    o.Now,
-		inTTY:  isTTY(o.Stdin) || pretend,
+		inTTY:  inTTY,
 		dumb:   o.Getenv("TERM") == "dumb",
 		shared: s,
 	}
@@ -67,17 +70,21 @@ func New(o Options) *UI {
 		u.in = bufio.NewReader(o.Stdin)
 	}
 	colours := o.Getenv("NO_COLOR") == "" && !u.dumb
-	u.out = newStream(o.Stdout, s, pretend, colours)
-	u.err = newStream(o.Stderr, s, pretend, colours)
+	u.out = newStream(o.Stdout, s, outTTY, colours)
+	u.err = newStream(o.Stderr, s, errTTY, colours)
+	u.bars = u.err.tty && !u.dumb || truthy(o.Getenv("DVC_IGNORE_ISATTY"))
+	u.err.underBars = u.bars
 	// Words on standard error must not overtake results that came before.
 	u.err.before = u.out
 	return u
 }
 
-// truthyPattern is how DVC reads switches in the environment.
-var truthyPattern = regexp.MustCompile(`(?i)1|y|yes|true`)
-
-func truthy(s string) bool { return s != "" && truthyPattern.MatchString(s) }
+// truthy is how DVC reads switches in the environment: 1, y, yes or true
+// anywhere in them.
+func truthy(s string) bool {
+	s = strings.ToLower(s)
+	return strings.Contains(s, "1") || strings.Contains(s, "y") || strings.Contains(s, "true")
+}
 
 func isTTY(v any) bool {
 	f, ok := v.(*os.File)
@@ -168,7 +175,7 @@ func (u *UI) log(c colour, level, msg string) {
 // Progress returns the sink that shows bars on standard error, or one that
 // shows nothing when that is no terminal or the user wants quiet.
 func (u *UI) Progress() progress.Sink {
-	if !u.err.tty || u.dumb || u.level == Quiet {
+	if !u.bars || u.level == Quiet {
 		return progress.Discard
 	}
 	return &bars{screen: u.shared, out: u.err.w, now: u.now, width: u.width}

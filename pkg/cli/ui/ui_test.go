@@ -67,19 +67,21 @@ func TestColours(t *testing.T) {
 	const painted = "\x1b[31mERROR\x1b[39m: e\n"
 	tests := []struct {
 		name string
+		tty  bool
 		env  map[string]string
 		want string
 	}{
-		{"pipe", nil, "ERROR: e\n"},
-		{"as if a terminal", map[string]string{"DVC_IGNORE_ISATTY": "true"}, painted},
-		{"switched off", map[string]string{"DVC_IGNORE_ISATTY": "1", "NO_COLOR": "1"}, "ERROR: e\n"},
-		{"dumb", map[string]string{"DVC_IGNORE_ISATTY": "yes", "TERM": "dumb"}, "ERROR: e\n"},
-		{"not switched on", map[string]string{"DVC_IGNORE_ISATTY": "0"}, "ERROR: e\n"},
+		{"pipe", false, nil, "ERROR: e\n"},
+		{"pipe with progress", false, map[string]string{"DVC_IGNORE_ISATTY": "true"}, "ERROR: e\n"},
+		{"terminal", true, nil, painted},
+		{"switched off", true, map[string]string{"NO_COLOR": "1"}, "ERROR: e\n"},
+		{"dumb", true, map[string]string{"TERM": "dumb"}, "ERROR: e\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			u, _, stderr := fake(t, tt.env, "")
+			var stderr bytes.Buffer
+			u := newUI(Options{Stderr: &stderr, Getenv: func(k string) string { return tt.env[k] }}, false, false, tt.tty)
 			u.Errorf("e")
 			if got := stderr.String(); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
@@ -121,7 +123,6 @@ func TestOutputFails(t *testing.T) {
 
 func TestConfirm(t *testing.T) {
 	t.Parallel()
-	tty := map[string]string{"DVC_IGNORE_ISATTY": "1"}
 	tests := []struct {
 		name, answer string
 		want         bool
@@ -136,7 +137,8 @@ func TestConfirm(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			u, _, stderr := fake(t, tty, tt.answer)
+			u, _, stderr := fake(t, nil, tt.answer)
+			u.inTTY = true
 			got, err := u.Confirm("Really?")
 			if err != nil || got != tt.want {
 				t.Errorf("got %v, %v, want %v", got, err, tt.want)
@@ -174,6 +176,16 @@ func TestProgressNeedsATerminal(t *testing.T) {
 	u, _, stderr := fake(t, nil, "")
 	if u.Progress() != progress.Discard {
 		t.Error("bars are shown in a pipe")
+	}
+	for env, want := range map[string]bool{"1": true, "Yes": true, "true": true, "0": false, "no": false} {
+		forced, _, _ := fake(t, map[string]string{"DVC_IGNORE_ISATTY": env}, "")
+		if got := forced.Progress() != progress.Discard; got != want {
+			t.Errorf("DVC_IGNORE_ISATTY=%s: bars %v, want %v", env, got, want)
+		}
+		forced.SetLevel(Quiet)
+		if forced.Progress() != progress.Discard {
+			t.Error("bars are shown although quiet")
+		}
 	}
 	u.Progress().Start("x", 1, 1).Done()
 	if stderr.Len() > 0 {
