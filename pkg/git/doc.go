@@ -5,12 +5,13 @@
 // worked out when it is first asked for. Refs, objects, the index and the
 // configuration are read from their files directly, because a command must
 // answer in milliseconds next to a history of any size: a pack's index is
-// searched in place and never loaded whole, and the working tree is never
-// compared. SHA-1 and SHA-256 repositories, linked worktrees, submodules,
+// searched in place until it has been asked so often that reading its names
+// is cheaper. SHA-1 and SHA-256 repositories, linked worktrees, submodules,
 // alternates and shallow clones are read this way.
 //
 // The git program is asked for the rest: reftables, objects a partial clone
-// has left out, split and sparse indexes, revisions in the rarer notations.
+// has left out, split and sparse indexes, revisions in the rarer notations,
+// the comparison of the working tree.
 // It is looked up in the PATH handed to Open, in absolute folders outside
 // the repository only, and may be absent; what then cannot be done is
 // errs.Unsupported.
