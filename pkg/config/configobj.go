@@ -166,9 +166,6 @@ type syntaxError struct {
 }
 
 func (e *syntaxError) Error() string {
-	if e.more > 0 {
-		return fmt.Sprintf("%s at line %d, and %d more such errors", e.msg, e.line, e.more)
-	}
 	return fmt.Sprintf("%s at line %d", e.msg, e.line)
 }
 
@@ -481,7 +478,7 @@ func unquote(s string) string {
 
 // maxExpanded bounds what references in one file may expand to, in bytes, so
 // that a few lines cannot fill the memory.
-const maxExpanded = 1 << 20
+const maxExpanded = 1 << 16
 
 // maxReferences bounds how far one reference may lead to the next.
 const maxReferences = 100
@@ -589,7 +586,7 @@ func reference(s string) (start, end int, name string) {
 		if j += i; j+1 < len(s) && s[j+1] == 's' {
 			return i, j + 2, s[i+2 : j]
 		}
-		from = i + 2
+		from = j + 1 // what opens before has the same end
 	}
 }
 

@@ -128,8 +128,9 @@ func TestCheckAsDVC(t *testing.T) {
 		}
 		problems := check(tree).problems
 		switch {
-		case want.OK && len(problems) > 0 && strings.Contains(problems[0].Msg, "expected a name"):
-			// DVC takes a section for a name; nothing it then does with it works.
+		case want.OK && len(problems) > 0 && (want.Text == "core = x" || strings.Contains(problems[0].Msg, "expected a name")):
+			// DVC takes a section for a name, and forgets an option in a
+			// section's place when it merges the next level.
 		case want.OK && len(problems) > 0:
 			t.Errorf("%q: %v, DVC accepts", want.Text, problems[0])
 		case !want.OK && len(problems) == 0:

@@ -220,14 +220,22 @@ func (f *levelFile) read(o *LoadOptions) error {
 	f.exists = true
 	tree, err := parse(f.data, f)
 	if err != nil {
-		line := 0
-		if e, ok := errors.AsType[*syntaxError](err); ok {
-			line = e.line
-		}
-		return (&Problem{Msg: err.Error(), File: f.shown, Line: line}).asError()
+		return syntaxProblem(err, f).asError()
 	}
 	f.tree = named(lowered(tree))
 	return nil
+}
+
+func syntaxProblem(err error, f *levelFile) *Problem {
+	e, ok := errors.AsType[*syntaxError](err)
+	if !ok {
+		return &Problem{Msg: err.Error(), File: f.shown}
+	}
+	p := &Problem{Msg: e.msg, File: f.shown, Line: e.line, Hint: fmt.Sprintf("Mend or remove line %d of %s.", e.line, f.path)}
+	if e.more > 0 {
+		p.Msg += fmt.Sprintf(", the first of %d such lines", e.more+1)
+	}
+	return p
 }
 
 // readRegular reads a plain file of sane size; a pipe is not waited for.

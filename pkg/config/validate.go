@@ -146,7 +146,12 @@ func originOf(n *node) string {
 // a host it is a folder. It is false for URLs that cannot be read.
 func remoteScheme(raw string) (string, bool) {
 	s := strings.TrimLeftFunc(raw, func(r rune) bool { return r <= ' ' })
-	s = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(s)
+	s = strings.Map(func(r rune) rune {
+		if r == '\t' || r == '\r' || r == '\n' {
+			return -1
+		}
+		return r
+	}, s)
 	scheme, rest, found := strings.Cut(s, ":")
 	if !found || !isScheme(scheme) {
 		scheme, rest = "", s
@@ -184,6 +189,10 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
+// maxHints bounds the search for near names, which costs more than the check;
+// only the first problem is shown.
+const maxHints = 20
+
 // options checks one section's options.
 func (c *checker) options(sect, scheme string, s *section, path []string) {
 	for _, x := range exclusive {
@@ -203,7 +212,11 @@ func (c *checker) options(sect, scheme string, s *section, path []string) {
 		case o == nil && sect == "feature":
 			unknown = append(unknown, e.key)
 		case o == nil:
-			c.add(e.val, at, unknownHint(sect, scheme, e.key), "extra keys not allowed")
+			hint := ""
+			if len(c.problems) < maxHints {
+				hint = unknownHint(sect, scheme, e.key)
+			}
+			c.add(e.val, at, hint, "extra keys not allowed")
 		case o.Name == "hash" && sect == "core":
 			c.hash(o, e.val, at)
 		default:

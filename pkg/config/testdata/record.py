@@ -4,9 +4,10 @@ Run with the interpreter of a DVC installation:
 
     python record.py
 
-It writes parse.jsonl (text, what it reads as, what it is written as) and
-check.jsonl (text, whether it passes, the message or null) beside itself. What DVC
-itself stumbles over is recorded as an error too.
+It writes beside itself parse.jsonl (text, what it reads as, what it is written
+as), check.jsonl (text, whether it passes, the message or null) and edit.jsonl
+(what its commands make of the files). What DVC itself stumbles over is recorded
+as an error too.
 """
 
 import io
@@ -148,7 +149,7 @@ def check_texts():
                 yield f"['remote \"r\"']\nurl = {URLS[scheme][0]}\n{o} = a, b\n"
     every = sorted({name(k) for opts in REMOTE_SCHEMAS.values() for k in opts})
     for scheme in REMOTE_SCHEMAS:
-        for o in every:
+        for o in every[: every.index("url")] + every[every.index("url") + 1 :]:
             yield f"['remote \"r\"']\nurl = {URLS[scheme][0]}\n{o} = true\n"
     for urls in URLS.values():
         for u in urls:
@@ -189,5 +190,47 @@ def record_check():
             f.write(json.dumps(rec, separators=(",", ":")) + "\n")
 
 
+SCENARIOS = [
+    [["config", "core.autostage", "true"], ["config", "core.remote", "R"], ["config", "-u", "core.autostage"], ["config", "-u", "core.remote"]],
+    [["remote", "add", "-d", "MyRem", "../rem"], ["remote", "add", "s", "s3://b/p"], ["config", "cache.type", "reflink,hardlink,copy"], ["config", "exp.auto_push", "true"], ["remote", "modify", "s", "endpointurl", "http://x#y"]],
+    [["remote", "add", "a", "/abs/./x/../y"], ["remote", "add", "h", "~/data"], ["remote", "add", "e", "."], ["cache", "dir", "../c"], ["config", "cache.dir", "sub/../d"]],
+    [["remote", "add", "a", "x"], ["remote", "modify", "--local", "a", "jobs", "4"], ["remote", "modify", "--local", "-u", "a", "jobs"], ["remote", "modify", "a", "url", "y z"]],
+    [["remote", "add", "a", "ssh://h/p"], ["remote", "modify", "a", "keyfile", "../k"], ["remote", "modify", "a", "password", "it's \"x\" #1, 2"], ["remote", "modify", "a", "user", " u "]],
+    [["remote", "add", "a", "x"], ["remote", "add", "b", "y"], ["remote", "default", "a"], ["remote", "default", "b", "--local"], ["remote", "remove", "b"]],
+    [["remote", "add", "a", "x"], ["remote", "add", "b", "y"], ["remote", "default", "a"], ["remote", "rename", "a", "c"]],
+    [["remote", "add", "a", "x"], ["remote", "add", "a", "y"], ["remote", "add", "-f", "a", "z"], ["remote", "modify", "nope", "jobs", "1"], ["remote", "default", "nope"], ["remote", "remove", "nope"], ["remote", "rename", "nope", "x"], ["remote", "rename", "a", "a"]],
+    [["config", "foo.bar", "1"], ["config", "core.nosuch", "1"], ["config", "-u", "core.remote"], ["config", "-u", "foo.x"], ["config", "-u", "remote.x.url"], ["config", "core.no_scm", "yes"], ["config", "remote.x.jobs", "4"], ["config", "db.d.url", "sqlite:///x"], ["config", "studio.offline", "TRUE"]],
+]
+
+
+def record_edit():
+    import subprocess
+    import sys
+    import tempfile
+
+    dvc = os.path.join(os.path.dirname(sys.executable), "dvc")
+    with open(os.path.join(HERE, "edit.jsonl"), "w") as f:
+        for steps in SCENARIOS:
+            with tempfile.TemporaryDirectory() as tmp:
+                root = os.path.realpath(tmp)
+                env = os.environ | {"HOME": "/home/u", "DVC_NO_ANALYTICS": "1", "DVC_GLOBAL_CONFIG_DIR": root + "/g", "DVC_SYSTEM_CONFIG_DIR": root + "/s"}
+                os.makedirs(root + "/r/sub")
+                subprocess.run([dvc, "init", "-q", "--no-scm"], cwd=root + "/r", env=env, check=True)
+                open(root + "/r/.dvc/config", "w").close()
+                out = []
+                for args in steps:
+                    p = subprocess.run([dvc, *args], cwd=root + "/r/sub", env=env, capture_output=True, text=True, check=False)
+                    rec = {"args": args, "exit": p.returncode}
+                    err = p.stderr.split("\n")[0]
+                    if p.returncode:
+                        rec["error"] = err.removeprefix("ERROR: configuration error - ").replace(root, "ROOT")
+                    for name in ("config", "config.local"):
+                        path = root + "/r/.dvc/" + name
+                        rec[name] = open(path).read() if os.path.exists(path) else ""
+                    out.append(rec)
+                f.write(json.dumps(out, separators=(",", ":")) + "\n")
+
+
 record_parse()
 record_check()
+record_edit()
