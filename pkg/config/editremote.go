@@ -51,11 +51,11 @@ func (e *Editor) ModifyRemote(name, option, value string, unset bool) error {
 	if !slices.Contains(known, name) {
 		return remoteGone(name, known)
 	}
+	k, grew := RemoteKey(name, option), e.grew
 	e.touchRemote(name)
-	k := RemoteKey(name, option)
 	if unset {
 		e.drop(k)
-		e.grew = false
+		e.grew = grew
 		return nil
 	}
 	return e.set(k, value)
@@ -290,79 +290,3 @@ func (e *Editor) copyRemote(from, to string) (changed bool) {
 	return changed
 }
 
-// Risk is an option of the committed project level that could harm who clones
-// the repository.
-type Risk struct {
-	Key    string
-	Value  string // redacted
-	File   string
-	Line   int
-	Reason string
-}
-
-// RiskyProjectOptions lists what the project level sets that runs programs,
-// reads or writes outside of the repository, or weakens a protection, whether
-// or not a stronger level overrides it. It is for the caller to act upon.
-func RiskyProjectOptions(c *Config) []Risk {
-	var out []Risk
-	for _, f := range c.files {
-		if f.level != Project || f.sibling {
-			continue
-		}
-		for _, e := range f.tree.entries {
-			if e.val.sect == nil {
-				continue
-			}
-			if !slices.Contains(namedSections, e.key) {
-				out = c.risks(out, f, e.key, e.key, e.val.sect)
-				continue
-			}
-			for _, r := range e.val.sect.entries {
-				if r.val.sect != nil {
-					out = c.risks(out, f, e.key, e.key+"."+r.key, r.val.sect)
-				}
-			}
-		}
-	}
-	return out
-}
-
-func (c *Config) risks(out []Risk, f *levelFile, word, prefix string, s *section) []Risk {
-	for _, e := range s.entries {
-		o := option(word, e.key, "*")
-		if o == nil {
-			continue
-		}
-		if why := riskOf(o, e.val, f); why != "" {
-			out = append(out, Risk{prefix + "." + e.key, RedactValue(e.key, e.val.String()), f.shown, e.val.origin.line, why})
-		}
-	}
-	return out
-}
-
-func riskOf(o *Option, n *node, f *levelFile) string {
-	value := n.String()
-	switch {
-	case o.Has(Runs):
-		return "runs a program or code"
-	case o.Has(Reads) && outside(value, f):
-		return "reads or writes outside of the repository"
-	case o.Type == BoolOrPath && o.Has(Weakens):
-		if b, ok := parseBool(value); ok && b {
-			return ""
-		} else if !ok {
-			return "trusts other authorities"
-		}
-		return "switches a protection off"
-	case o.Type == Bool && o.Has(Weakens):
-		// The safe side is the default, and off where there is none but TLS.
-		if b, _ := parseBool(value); b != (o.Default != "false") {
-			return "switches a protection off"
-		}
-	case o.Has(Weakens):
-		return "sends credentials to a server of its choice"
-	case o.Has(Secret):
-		return "is a secret in a committed file"
-	}
-	return ""
-}
