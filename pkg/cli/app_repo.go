@@ -2,53 +2,75 @@ package cli
 
 import (
 	"context"
-	"os"
 	"path/filepath"
+	"strings"
 
-	"github.com/cairndata/cairn/pkg/disk"
-	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/config"
+	"github.com/cairndata/cairn/pkg/repo"
 )
+
+// Repo opens the repository around the working directory. The verb closes it.
+func (a *App) Repo() (*repo.Repo, error) { return repo.Open(a.repoEnv()) }
+
+// repoEnv is the world as repositories see it.
+func (a *App) repoEnv() repo.Env {
+	e := repo.Env{
+		Dir: a.Dir, Home: a.Env.Home, Getenv: a.Env.Getenv, Now: a.Env.Now,
+		Progress: a.UI.Progress(), Warn: a.UI.Warnf, Program: a.Prog, WaitForLock: a.WaitForLock,
+	}
+	if a.Env.Environ != nil {
+		e.Environ = a.Env.Environ()
+	}
+	return e
+}
 
 // repoSeams connects the command line to repositories.
 func (a *App) repoSeams() seams {
 	return seams{
-		findRoot: a.findRoot,
-		configDirs: func() (string, string) {
-			return filepath.Join(a.Env.Home, ".config", "dvc"), "/etc/xdg/dvc"
-		},
-		repoInfo:   func(context.Context) ([]infoLine, error) { return nil, nil },
-		candidates: func(context.Context, Candidates) ([]string, error) { return nil, nil },
+		findRoot:   func() (string, error) { return repo.FindRoot(a.Dir) },
+		configDirs: a.configDirs,
+		repoInfo:   a.repoInfo,
+		candidates: a.candidates,
 	}
 }
 
-// findRoot walks up to the nearest folder with a .dvc folder, within the file
-// system.
-func (a *App) findRoot() (string, error) {
-	dir := a.Dir
-	dev := deviceOf(dir)
-	for {
-		if st, err := os.Stat(filepath.Join(dir, ".dvc")); err == nil && st.IsDir() {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir || deviceOf(parent) != dev {
-			return "", errs.New(errs.NotInRepo,
-				"you are not inside of a DVC repository (checked up to mount point '%s')", dir)
-		}
-		dir = parent
-	}
+func (a *App) configDirs() (global, system string) {
+	o := a.repoEnv().ConfigOptions("")
+	return filepath.Dir(o.Path(config.Global)), filepath.Dir(o.Path(config.System))
 }
 
-// deviceOf identifies the file system of a folder; 0 if it cannot be told.
-func deviceOf(dir string) uint64 {
-	d, err := disk.OpenDir(dir)
+// repoInfo describes the repository for `version`.
+func (a *App) repoInfo(ctx context.Context) ([]infoLine, error) {
+	r, err := a.Repo()
 	if err != nil {
-		return 0
+		return nil, err
 	}
-	defer d.Close()
-	st, err := d.Stat()
+	defer r.Close()
+	types := "https://error.dvc.org/no-dvc-cache"
+	if works := linkTypes(r.Cache.Path(), filepath.Join(r.Root, ".dvc", "tmp")); len(works) > 0 {
+		types = strings.Join(works, ", ")
+	}
+	lines := []infoLine{{Name: "Cache types", Value: types}}
+	for _, l := range r.Info() {
+		lines = append(lines, infoLine{Name: l.Name, Value: l.Value})
+	}
+	return lines, nil
+}
+
+// candidates lists what a word on the command line may become.
+func (a *App) candidates(ctx context.Context, kind Candidates) ([]string, error) {
+	r, err := a.Repo()
 	if err != nil {
-		return 0
+		return nil, err
 	}
-	return st.Dev
+	defer r.Close()
+	switch kind {
+	case CompleteRemotes:
+		return r.Config.Remotes(), nil
+	case CompleteRevs:
+		return r.RevNames()
+	case CompleteStages:
+		return r.StageNames(ctx)
+	}
+	return r.TargetNames(ctx)
 }

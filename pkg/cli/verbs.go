@@ -5,8 +5,22 @@ import "github.com/spf13/cobra"
 // verbs lists the constructors of all commands, in the order of the help text.
 // A new verb is one line here.
 var verbs = []func(*App) *cobra.Command{
-	newCompletion,
+	newInit,
+	newAdd,
+	newCommit,
+	newCheckout,
+	newStatus,
+	newDiff,
+	newData,
+	newPush,
+	newPull,
+	newFetch,
+	newRemove,
+	newMove,
+	newUnprotect,
+	newDestroy,
 	newRootVerb,
 	newVersion,
+	newCompletion,
 	newGendocs,
 }

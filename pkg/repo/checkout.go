@@ -1,0 +1,389 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/index"
+	"github.com/cairndata/cairn/pkg/object"
+	"github.com/cairndata/cairn/pkg/progress"
+)
+
+// CheckoutOptions of [Repo.Checkout].
+type CheckoutOptions struct {
+	Targets      []string
+	Recursive    bool
+	WithDeps     bool
+	Relink       bool // make every file anew with the configured link type
+	Force        bool // replace files whose bytes are stored nowhere
+	AllowMissing bool // objects that are not in the cache are no failure
+	// Confirm is asked before bytes that are stored nowhere are replaced or
+	// deleted; nil refuses.
+	Confirm func(question string) bool
+}
+
+// CheckoutResult lists outs by what became of them, as the user sees them.
+type CheckoutResult struct {
+	Added    []string `json:"added"`
+	Deleted  []string `json:"deleted"`
+	Modified []string `json:"modified"`
+	// Failed are the targets that are not what they should be.
+	Failed   []string `json:"failed,omitempty"`
+	Files    int      `json:"-"` // how many files were written
+	Relinked bool     `json:"-"`
+}
+
+// Checkout makes the workspace's outs what the pointer files say, from the
+// cache. Files whose bytes are stored nowhere are never replaced unasked.
+func (r *Repo) Checkout(ctx context.Context, o CheckoutOptions) (CheckoutResult, error) {
+	unlock, err := r.Lock(ctx)
+	if err != nil {
+		return CheckoutResult{}, err
+	}
+	defer unlock()
+	targets, err := r.Collect(ctx, o.Targets, CollectOptions{Recursive: o.Recursive, WithDeps: o.WithDeps})
+	if err != nil {
+		return CheckoutResult{}, err
+	}
+	res, err := r.checkout(ctx, targets, o)
+	if err == nil && len(o.Targets) == 0 {
+		err = r.removeDropped(ctx, targets, o, &res)
+	}
+	return res, errors.Join(err, r.saveState())
+}
+
+// checkout is Checkout for a caller that holds the lock.
+func (r *Repo) checkout(ctx context.Context, targets []Target, o CheckoutOptions) (CheckoutResult, error) {
+	var res CheckoutResult
+	task := r.Progress.Start("Checking out", -1, -1)
+	defer task.Done()
+	var plans []index.Plan
+	var bad failures
+	for _, t := range targets {
+		if !t.Out.Cache || t.Out.Digest.IsZero() || t.Out.IsExternal() {
+			continue
+		}
+		p, err := r.planCheckout(ctx, t, o)
+		switch {
+		case ctx.Err() != nil:
+			return res, ctx.Err()
+		case err != nil:
+			if !o.AllowMissing || !errs.Is(err, errs.NotFound) {
+				bad.add(t.Path(), err)
+			}
+		case p.Change != index.Unchanged:
+			plans = append(plans, p)
+		}
+	}
+	plans, err := r.keepUnstored(ctx, plans, o, &bad)
+	if err != nil {
+		return res, err
+	}
+	setTotals(task, plans)
+	done, err := r.apply(ctx, plans, task)
+	if err != nil {
+		return res, err
+	}
+	res.Files = done.Created
+	res.Relinked = o.Relink
+	r.reportCheckout(plans, done, &res, &bad, o)
+	r.rememberOuts(targets)
+	res.Failed = bad.paths()
+	return res, bad.err("checkout")
+}
+
+func setTotals(task progress.Task, plans []index.Plan) {
+	var items, bytes int64
+	for _, p := range plans {
+		for _, f := range p.Create {
+			items++
+			bytes += max(f.Size, 0)
+		}
+	}
+	task.SetTotal(items, bytes)
+}
+
+// planCheckout compares a target with what is in the workspace.
+func (r *Repo) planCheckout(ctx context.Context, t Target, o CheckoutOptions) (index.Plan, error) {
+	rel := t.Out.RepoPath()
+	want := index.Want{Path: rel, Digest: t.Out.Digest, Exec: t.Out.IsExec, Under: t.Under}
+	have, err := r.scanner(t.Out.Digest.Algorithm()).Scan(ctx, rel, r.rulesAbove(rel))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !disk.IsNotDir(err) {
+		return index.Plan{}, err
+	}
+	if have != nil && have.Digest == want.Digest && !o.Relink && (have.IsDir || have.Exec == want.Exec) {
+		return index.Plan{}, nil
+	}
+	if want.Digest.IsDir() {
+		if want.Files, err = r.Cache.ReadManifest(ctx, want.Digest); err != nil {
+			return index.Plan{}, err
+		}
+		if t.Under != "" && len(want.Files.Under(t.Under)) == 0 {
+			return index.Plan{}, errs.New(errs.NotFound, "'%s' is not in the folder '%s'", t.Under, rel)
+		}
+	}
+	return index.MakePlan(want, have, o.Relink), nil
+}
+
+// keepUnstored drops the plans that would destroy bytes stored nowhere,
+// unless the user wants that. "Stored" means that the object was read and
+// proven.
+func (r *Repo) keepUnstored(ctx context.Context, plans []index.Plan, o CheckoutOptions, bad *failures) ([]index.Plan, error) {
+	if o.Force {
+		return plans, nil
+	}
+	kept := plans[:0]
+	for _, p := range plans {
+		lost, err := r.unstored(ctx, p.Losing)
+		if err != nil {
+			return nil, err
+		}
+		if len(lost) == 0 || o.Confirm != nil && o.Confirm(removeQuestion(r, p, lost)) {
+			kept = append(kept, p)
+			continue
+		}
+		bad.add(p.Path, errs.WithHint(errs.New(errs.Conflict, "unable to remove '%s' without a confirmation: %s", r.Show(p.Path), r.listFiles(lost)),
+			"These bytes are stored nowhere else. Use '-f' to force, or keep them first: cairn commit or cairn add."))
+	}
+	return kept, nil
+}
+
+func removeQuestion(r *Repo, p index.Plan, lost []object.File) string {
+	return fmt.Sprintf("file/directory '%s' is going to be removed (%s). Are you sure you want to proceed?", r.Show(p.Path), r.listFiles(lost))
+}
+
+// listFiles names a few files and counts the rest.
+func (r *Repo) listFiles(files []object.File) string {
+	const most = 5
+	var names []string
+	for _, f := range files[:min(most, len(files))] {
+		names = append(names, "'"+disk.Quote(r.Show(f.Path))+"'")
+	}
+	text := strings.Join(names, ", ")
+	if more := len(files) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text + " not in the cache"
+}
+
+// unstored returns the files whose bytes the cache cannot give back.
+func (r *Repo) unstored(ctx context.Context, files []object.File) ([]object.File, error) {
+	var lost []object.File
+	for _, f := range files {
+		ok, err := r.Cache.Verify(ctx, f.Digest)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil || !ok {
+			lost = append(lost, f)
+		}
+	}
+	return lost, nil
+}
+
+// reportCheckout sorts outs by their fate.
+func (r *Repo) reportCheckout(plans []index.Plan, done index.Applied, res *CheckoutResult, bad *failures, o CheckoutOptions) {
+	for _, f := range done.Failed {
+		if o.AllowMissing && errs.Is(f.Err, errs.NotFound) {
+			continue
+		}
+		bad.add(f.Path, f.Err)
+	}
+	for _, p := range plans {
+		shown := r.Show(p.Path)
+		if p.IsDir || p.RemoveTree != "" {
+			shown += "/"
+		}
+		switch p.Change {
+		case index.Added:
+			res.Added = append(res.Added, shown)
+		case index.Deleted:
+			res.Deleted = append(res.Deleted, shown)
+		case index.Modified:
+			if !o.Relink {
+				res.Modified = append(res.Modified, shown)
+			}
+		}
+	}
+	sort.Strings(res.Added)
+	sort.Strings(res.Deleted)
+	sort.Strings(res.Modified)
+}
+
+// failures gathers what went wrong with single paths.
+type failures struct{ list []failure }
+
+type failure struct {
+	path string
+	err  error
+}
+
+func (f *failures) add(path string, err error) { f.list = append(f.list, failure{path, err}) }
+
+func (f *failures) paths() []string {
+	var out []string
+	for _, x := range f.list {
+		out = append(out, x.path)
+	}
+	sort.Strings(out)
+	return slices.Compact(out)
+}
+
+// maxShown is how many failures a message names.
+const maxShown = 10
+
+// err joins the failures into one error of the first one's class.
+func (f *failures) err(what string) error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	sort.SliceStable(f.list, func(i, j int) bool { return f.list[i].path < f.list[j].path })
+	return &PartialError{What: what, failures: f.list}
+}
+
+// PartialError says that some of what was asked for was not done, and what.
+type PartialError struct {
+	What     string
+	failures []failure
+}
+
+// Error names the first failures and counts the rest.
+func (e *PartialError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s failed for following targets:", e.What)
+	for i, f := range e.failures {
+		if i == maxShown {
+			fmt.Fprintf(&b, "\nand %d more", len(e.failures)-maxShown)
+			break
+		}
+		fmt.Fprintf(&b, "\n%s: %v", disk.Quote(f.path), f.err)
+	}
+	return b.String()
+}
+
+// Unwrap gives the first failure, whose class is the whole's.
+func (e *PartialError) Unwrap() error { return e.failures[0].err }
+
+// Count is how many targets failed.
+func (e *PartialError) Count() int { return len(e.failures) }
+
+// Missing reports whether every failure is a missing object.
+func (e *PartialError) Missing() bool {
+	return !slices.ContainsFunc(e.failures, func(f failure) bool { return !errs.Is(f.err, errs.NotFound) })
+}
+
+// Paths are the targets that failed.
+func (e *PartialError) Paths() []string {
+	f := failures{e.failures}
+	return f.paths()
+}
+
+// outsFile remembers which outs cairn or DVC checked out, so that an out that
+// a later commit no longer has can be removed.
+const outsFile = "cairn-outs"
+
+// rememberOuts notes the outs that are in the workspace now.
+func (r *Repo) rememberOuts(targets []Target) {
+	known := r.knownOuts()
+	n := len(known)
+	for _, t := range targets {
+		if t.Out.Cache && !t.Out.IsExternal() && !outOfRoot(t.Out.RepoPath()) {
+			known[t.Out.RepoPath()] = true
+		}
+	}
+	if len(known) != n {
+		r.writeKnownOuts(known)
+	}
+}
+
+func (r *Repo) knownOuts() map[string]bool {
+	known := map[string]bool{}
+	b, err := r.Dir.ReadFile(tmpDir + "/" + outsFile)
+	if err != nil {
+		return known
+	}
+	for line := range strings.Lines(string(b)) {
+		if p := strings.TrimSuffix(line, "\n"); disk.CheckRel(p) == nil {
+			known[p] = true
+		}
+	}
+	return known
+}
+
+func (r *Repo) writeKnownOuts(known map[string]bool) {
+	var b strings.Builder
+	list := make([]string, 0, len(known))
+	for p := range known {
+		if !strings.Contains(p, "\n") {
+			list = append(list, p)
+		}
+	}
+	sort.Strings(list)
+	for _, p := range list {
+		b.WriteString(p + "\n")
+	}
+	_ = r.Dir.WriteFile(tmpDir+"/"+outsFile, []byte(b.String()), 0o666) // a memory only
+}
+
+// removeDropped deletes the outs that were checked out once and that no
+// stage has any more, as after a Git checkout of another branch.
+func (r *Repo) removeDropped(ctx context.Context, targets []Target, o CheckoutOptions, res *CheckoutResult) error {
+	known := r.knownOuts()
+	now := map[string]bool{}
+	for _, t := range targets {
+		now[t.Out.RepoPath()] = true
+	}
+	stages, err := r.Stages(ctx)
+	if err != nil {
+		return err
+	}
+	var plans []index.Plan
+	var bad failures
+	changed := false
+	for p := range known {
+		if now[p] {
+			continue
+		}
+		delete(known, p)
+		changed = true
+		if stages.Find(p) != nil || len(stages.Inside(p)) > 0 {
+			continue
+		}
+		have, err := r.scanner(r.Alg).Scan(ctx, p, r.rulesAbove(p))
+		if err != nil {
+			continue // gone already, or not ours to judge
+		}
+		if tracked, err := r.gitTracks(p); err != nil || tracked {
+			continue
+		}
+		plans = append(plans, index.MakePlan(index.Want{Path: p}, have, false))
+	}
+	plans, err = r.keepUnstored(ctx, plans, CheckoutOptions{Force: o.Force, Confirm: o.Confirm}, &bad)
+	if err != nil {
+		return err
+	}
+	// What is not stored stays, silently: nobody asked for its removal.
+	done, err := r.apply(ctx, plans, nil)
+	if err != nil {
+		return err
+	}
+	r.reportCheckout(plans, done, res, &failures{}, o)
+	if changed {
+		r.writeKnownOuts(known)
+	}
+	return nil
+}
+
+func (r *Repo) gitTracks(rel string) (bool, error) {
+	if r.Git == nil {
+		return false, nil
+	}
+	return r.Git.IsTracked(r.gitPath(rel))
+}

@@ -1,0 +1,663 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"sort"
+
+	"github.com/cairndata/cairn/pkg/cache"
+	"github.com/cairndata/cairn/pkg/config"
+	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/git"
+	"github.com/cairndata/cairn/pkg/object"
+	"github.com/cairndata/cairn/pkg/pipeline"
+	"github.com/cairndata/cairn/pkg/remote"
+)
+
+// CloudOptions say which objects push, fetch and status -c are about.
+type CloudOptions struct {
+	Targets   []string
+	Remote    string // "" is each out's own remote, or the default
+	Jobs      int    // transfers at the same time; 0 is the remote's choice
+	Branches  bool   // also what the heads of all branches use
+	Tags      bool
+	Commits   bool // also what any commit uses
+	WithDeps  bool
+	Recursive bool
+	Glob      bool
+	// RunCache includes the history of stage runs; NoRunCache, its negation,
+	// is the default.
+	RunCache, NoRunCache bool
+	// MaxSize and Types limit a fetch: only outs of at most so many bytes
+	// (0: any), only metrics or plots.
+	MaxSize int64
+	Types   []string
+}
+
+// bundle is what one out needs: an object, or a manifest and its files.
+type bundle struct {
+	path   string // of the out, or of the part that is wanted
+	digest object.Digest
+	size   int64
+	under  string
+	files  object.Manifest // once the manifest is known
+	known  bool            // the manifest could be read
+}
+
+// wanted is what goes to or comes from one remote.
+type wanted struct {
+	remote  string // its name
+	store   object.Store
+	bundles []*bundle
+}
+
+// wantedObjects gathers what the options name, by remote. With push set, outs
+// that are not to be pushed are left out.
+func (r *Repo) wantedObjects(ctx context.Context, o CloudOptions, push bool) ([]*wanted, error) {
+	sets, err := r.revisions(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	byRemote := map[string]*wanted{}
+	var list []*wanted
+	type key struct {
+		d     object.Digest
+		under string
+	}
+	seen := map[string]map[key]bool{}
+	found := len(o.Targets) == 0
+	var missing error
+	for _, stages := range sets {
+		targets, err := r.collectFrom(stages, o.Targets, CollectOptions{Recursive: o.Recursive, Glob: o.Glob, WithDeps: o.WithDeps})
+		if err != nil {
+			// A revision need not have every target, but some must.
+			if len(sets) > 1 && errs.Is(err, errs.NotFound) {
+				missing = err
+				continue
+			}
+			return nil, err
+		}
+		found = true
+		for _, t := range targets {
+			if !t.Out.Cache || t.Out.Digest.IsZero() || t.Out.IsExternal() || push && !t.Out.Push {
+				continue
+			}
+			if push && t.Stage.IsImport() && t.Stage.Deps[0].Repo != nil {
+				continue // its home is the repository it comes from
+			}
+			if !o.admits(t.Out) {
+				continue
+			}
+			name := o.Remote
+			if t.Out.Remote != "" {
+				if o.Remote != "" && o.Remote != t.Out.Remote {
+					continue // pinned to another remote than the one named
+				}
+				name = t.Out.Remote
+			}
+			k := key{t.Out.Digest, t.Under}
+			if seen[name] == nil {
+				seen[name] = map[key]bool{}
+				byRemote[name] = &wanted{remote: name}
+				list = append(list, byRemote[name])
+			}
+			if seen[name][k] {
+				continue
+			}
+			seen[name][k] = true
+			w := byRemote[name]
+			w.bundles = append(w.bundles, &bundle{path: t.Path(), digest: t.Out.Digest, size: sizeOf(t), under: t.Under})
+		}
+	}
+	if !found {
+		return nil, missing
+	}
+	return list, nil
+}
+
+// admits reports whether an out is within the limits of a fetch.
+func (o CloudOptions) admits(out *pipeline.Out) bool {
+	if o.MaxSize > 0 && out.Size > o.MaxSize {
+		return false
+	}
+	return len(o.Types) == 0 ||
+		slices.Contains(o.Types, "metrics") && out.Metric != nil ||
+		slices.Contains(o.Types, "plots") && out.Plot != nil
+}
+
+// sizeOf is the size of a target's object, -1 if the record does not say.
+func sizeOf(t Target) int64 {
+	if t.Out.Digest.IsDir() {
+		return -1 // of a folder, the record has the sum of its files
+	}
+	return t.Out.Size
+}
+
+// revisions returns the stages of the workspace and of the revisions asked for.
+func (r *Repo) revisions(ctx context.Context, o CloudOptions) ([]*Stages, error) {
+	stages, err := r.Stages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sets := []*Stages{stages}
+	if !o.Branches && !o.Tags && !o.Commits {
+		return sets, nil
+	}
+	if r.Git == nil {
+		return nil, errs.New(errs.Unsupported, "this repository has no Git, so it has no branches, tags or commits")
+	}
+	revs, err := r.Git.Revs(ctx, git.RevOptions{AllBranches: o.Branches, AllTags: o.Tags, AllCommits: o.Commits})
+	if err != nil {
+		return nil, err
+	}
+	for _, rev := range revs {
+		s, err := r.StagesAt(ctx, rev.SHA)
+		if err != nil {
+			return nil, fmt.Errorf("revision %s: %w", rev.SHA[:7], err)
+		}
+		sets = append(sets, s)
+	}
+	return sets, nil
+}
+
+// openRemote opens a remote by name, "" being the default.
+func (r *Repo) openRemote(ctx context.Context, name string) (object.Store, string, error) {
+	cfg, err := r.remoteConfig(name)
+	if err != nil {
+		return nil, "", err
+	}
+	s, err := remote.Open(ctx, remote.Config{Name: cfg.Name, URL: cfg.URL, Options: cfg.Options, Jobs: cfg.Jobs}, remote.Env{
+		Getenv: r.env.Getenv, Home: r.env.Home, Local: r.openLocalRemote,
+	})
+	return s, cfg.Name, err
+}
+
+// remoteConfig is a remote's configuration, by name or of the default one.
+func (r *Repo) remoteConfig(name string) (*config.Remote, error) {
+	if name == "" {
+		return r.Config.DefaultRemote()
+	}
+	return r.Config.Remote(name)
+}
+
+// openLocalRemote opens a folder of this machine as a remote.
+func (r *Repo) openLocalRemote(dir string, shared bool) (object.Store, error) {
+	return cache.Open(dir, cache.Options{Shared: shared, Hook: r.env.Hook}), nil
+}
+
+func closeStore(s object.Store) {
+	if c, ok := s.(io.Closer); ok {
+		_ = c.Close()
+	}
+}
+
+// readManifests reads the manifests of folders from the first store that has
+// them.
+func readManifests(ctx context.Context, bundles []*bundle, from ...object.Store) error {
+	for _, b := range bundles {
+		if !b.digest.IsDir() || b.known {
+			continue
+		}
+		for _, s := range from {
+			m, err := object.ReadManifest(ctx, s, b.digest)
+			if err == nil {
+				b.files, b.known = m, true
+				break
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if !errs.Is(err, errs.NotFound) {
+				return fmt.Errorf("the list of files of '%s': %w", b.path, err)
+			}
+		}
+	}
+	return nil
+}
+
+// items lists a bundle's objects, the manifest last.
+func (b *bundle) items() []remote.Item {
+	if !b.digest.IsDir() {
+		return []remote.Item{{Digest: b.digest, Size: b.size, Path: b.path}}
+	}
+	part := b.files.Under(b.under)
+	list := make([]remote.Item, 0, len(part)+1)
+	out := b.path
+	if b.under != "" {
+		out = out[:len(out)-len(b.under)-1]
+	}
+	for _, f := range part {
+		list = append(list, remote.Item{Digest: f.Digest, Size: f.Size, Path: path.Join(out, f.Path)})
+	}
+	return append(list, remote.Item{Digest: b.digest, Size: -1, Path: out})
+}
+
+// transferItems prepares bundles for a transfer: a folder's manifest waits for
+// its files. Of a part of a folder only the files go; the manifest would
+// claim the rest.
+func transferItems(bundles []*bundle) []remote.Item {
+	var list []remote.Item
+	for _, b := range bundles {
+		items := b.items()
+		last := len(items) - 1
+		switch {
+		case b.digest.IsDir() && b.known && b.under == "":
+			m := items[last]
+			m.Files = items[:last:last]
+			list = append(list, m)
+		case b.digest.IsDir() && b.known:
+			list = append(list, items[:last]...)
+		default:
+			// A manifest that could not be read names no files; the transfer
+			// reports it as missing.
+			list = append(list, items...)
+		}
+	}
+	return list
+}
+
+// failedPaths lists what a transfer did not do.
+func failedPaths(s remote.Stats) []string {
+	var list []string
+	for _, m := range s.Missing {
+		list = append(list, m.Path)
+	}
+	for _, f := range s.Failed {
+		list = append(list, f.Item.Path)
+	}
+	sort.Strings(list)
+	return list
+}
+
+// PushResult tells what went to remotes.
+type PushResult struct {
+	Pushed int      `json:"pushed"`
+	Bytes  int64    `json:"bytes"`
+	Failed []string `json:"failed,omitempty"`
+}
+
+// Push sends the objects that the remotes lack. What the remotes have is
+// asked of them, with sizes, each time.
+func (r *Repo) Push(ctx context.Context, o CloudOptions) (PushResult, error) {
+	var res PushResult
+	list, err := r.wantedObjects(ctx, o, true)
+	if err != nil {
+		return res, err
+	}
+	if len(list) == 0 {
+		// Nothing to do, but a remote that does not exist is a mistake.
+		_, err := r.remoteConfig(o.Remote)
+		return res, err
+	}
+	var errsFound []error
+	for _, w := range list {
+		store, _, err := r.openRemote(ctx, w.remote)
+		if err != nil {
+			return res, err
+		}
+		err = r.pushTo(ctx, store, w, o, &res)
+		closeStore(store)
+		if err != nil {
+			errsFound = append(errsFound, err)
+		}
+	}
+	return res, joinErrors(errsFound)
+}
+
+func (r *Repo) pushTo(ctx context.Context, store object.Store, w *wanted, o CloudOptions, res *PushResult) error {
+	if err := readManifests(ctx, w.bundles, r.Cache); err != nil {
+		return err
+	}
+	// A folder whose manifest is not at hand may still be whole on the remote.
+	if err := readManifests(ctx, w.bundles, store); err != nil {
+		return err
+	}
+	stats, err := remote.Transfer(ctx, store, r.Cache, transferItems(w.bundles), remote.TransferOptions{
+		Jobs: o.Jobs, Progress: r.Progress, Label: "Pushing",
+	})
+	res.Pushed += stats.Done
+	res.Bytes += stats.DoneBytes
+	res.Failed = append(res.Failed, failedPaths(stats)...)
+	return err
+}
+
+// FetchResult tells what came from remotes.
+type FetchResult struct {
+	Fetched int      `json:"fetched"`
+	Bytes   int64    `json:"bytes"`
+	Failed  []string `json:"failed,omitempty"`
+}
+
+// Fetch brings the objects that the cache lacks from the remotes.
+func (r *Repo) Fetch(ctx context.Context, o CloudOptions) (FetchResult, error) {
+	unlock, err := r.Lock(ctx)
+	if err != nil {
+		return FetchResult{}, err
+	}
+	defer unlock()
+	return r.fetch(ctx, o)
+}
+
+func (r *Repo) fetch(ctx context.Context, o CloudOptions) (FetchResult, error) {
+	var res FetchResult
+	list, err := r.wantedObjects(ctx, o, false)
+	if err != nil {
+		return res, err
+	}
+	var errsFound []error
+	for _, w := range list {
+		if err := r.fetchFrom(ctx, w, o, &res); err != nil {
+			if ctx.Err() != nil {
+				return res, ctx.Err()
+			}
+			errsFound = append(errsFound, err)
+		}
+	}
+	return res, joinErrors(errsFound)
+}
+
+// fetchFrom brings what one remote has. The remote is opened only if the
+// cache lacks something.
+func (r *Repo) fetchFrom(ctx context.Context, w *wanted, o CloudOptions, res *FetchResult) error {
+	if err := readManifests(ctx, w.bundles, r.Cache); err != nil && !errs.Is(err, errs.Corrupt) && !errs.Is(err, errs.Invalid) {
+		return err
+	}
+	if whole, err := r.haveAll(ctx, w.bundles); err != nil || whole {
+		return err
+	}
+	store, _, err := r.openRemote(ctx, w.remote)
+	if err != nil {
+		return err
+	}
+	defer closeStore(store)
+	var manifests []remote.Item
+	for _, b := range w.bundles {
+		if b.digest.IsDir() && !b.known {
+			r.dropDamaged(ctx, b.digest)
+			manifests = append(manifests, remote.Item{Digest: b.digest, Size: -1, Path: b.path})
+		}
+	}
+	opts := remote.TransferOptions{Jobs: o.Jobs, Progress: r.Progress, Label: "Fetching"}
+	var first error
+	if len(manifests) > 0 {
+		stats, err := remote.Transfer(ctx, r.Cache, store, manifests, opts)
+		res.Fetched += stats.Done
+		res.Bytes += stats.DoneBytes
+		res.Failed = append(res.Failed, failedPaths(stats)...)
+		first = err
+		if err := readManifests(ctx, w.bundles, r.Cache); err != nil {
+			return err
+		}
+	}
+	var rest []*bundle
+	for _, b := range w.bundles {
+		if !b.digest.IsDir() || b.known {
+			rest = append(rest, b)
+		}
+	}
+	stats, err := remote.Transfer(ctx, r.Cache, store, transferItems(rest), opts)
+	res.Fetched += stats.Done
+	res.Bytes += stats.DoneBytes
+	res.Failed = append(res.Failed, failedPaths(stats)...)
+	return errors.Join(first, err)
+}
+
+// dropDamaged moves an object whose bytes are wrong out of the way.
+func (r *Repo) dropDamaged(ctx context.Context, d object.Digest) {
+	if ok, err := r.Cache.Verify(ctx, d); err == nil && !ok {
+		_ = r.Cache.Quarantine(d) // missing is fine too
+	}
+}
+
+// haveAll reports whether the cache has everything the bundles need.
+func (r *Repo) haveAll(ctx context.Context, bundles []*bundle) (bool, error) {
+	var ds []object.Digest
+	size := map[object.Digest]int64{}
+	for _, b := range bundles {
+		if b.digest.IsDir() && !b.known {
+			return false, nil
+		}
+		for _, it := range b.items() {
+			ds = append(ds, it.Digest)
+			size[it.Digest] = it.Size
+		}
+	}
+	have, err := r.Cache.Has(ctx, ds)
+	if err != nil {
+		return false, err
+	}
+	for d, want := range size {
+		if info, ok := have[d]; !ok || want >= 0 && info.Size != want {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func joinErrors(list []error) error {
+	switch len(list) {
+	case 0:
+		return nil
+	case 1:
+		return list[0]
+	}
+	return &errs.Error{Kind: errs.KindOf(list[0]), Err: errors.Join(list...)}
+}
+
+// CloudStatus is how the cache and a remote differ, by path.
+type CloudStatus struct {
+	Remote string
+	State  map[string]string // new, deleted or missing, by the path of the data
+}
+
+// The words of status -c.
+const (
+	OnlyInCache  = "new"     // the remote lacks it
+	OnlyInRemote = "deleted" // the cache lacks it
+	Nowhere      = "missing" // both lack it
+)
+
+// StatusCloud compares the cache with the remotes.
+func (r *Repo) StatusCloud(ctx context.Context, o CloudOptions) (CloudStatus, error) {
+	res := CloudStatus{State: map[string]string{}}
+	list, err := r.wantedObjects(ctx, o, true)
+	if err != nil {
+		return res, err
+	}
+	if len(list) == 0 {
+		cfg, err := r.remoteConfig(o.Remote)
+		if err == nil {
+			res.Remote = cfg.Name
+		}
+		return res, err
+	}
+	for _, w := range list {
+		store, name, err := r.openRemote(ctx, w.remote)
+		if err != nil {
+			return res, err
+		}
+		res.Remote = name
+		err = r.statusOf(ctx, store, w, res.State)
+		closeStore(store)
+		if err != nil {
+			return res, err
+		}
+	}
+	return res, nil
+}
+
+func (r *Repo) statusOf(ctx context.Context, store object.Store, w *wanted, into map[string]string) error {
+	if err := readManifests(ctx, w.bundles, r.Cache, store); err != nil {
+		return err
+	}
+	var items []remote.Item
+	var ds []object.Digest
+	for _, b := range w.bundles {
+		for _, it := range b.items() {
+			items = append(items, it)
+			ds = append(ds, it.Digest)
+		}
+	}
+	here, err := r.Cache.Has(ctx, ds)
+	if err != nil {
+		return err
+	}
+	there, err := store.Has(ctx, ds)
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		local, inCache := here[it.Digest]
+		far, inRemote := there[it.Digest]
+		// An object of another size is not the object.
+		if inCache && inRemote && local.Size != far.Size {
+			inRemote = false
+		}
+		switch {
+		case inCache && !inRemote:
+			into[it.Path] = OnlyInCache
+		case !inCache && inRemote:
+			into[it.Path] = OnlyInRemote
+		case !inCache && !inRemote:
+			into[it.Path] = Nowhere
+		}
+	}
+	return nil
+}
+
+// notInRemote lists the recorded data that the remote lacks.
+func (r *Repo) notInRemote(ctx context.Context, stages *Stages, paths []string, o DataStatusOptions) ([]string, error) {
+	list, err := r.wantedObjects(ctx, CloudOptions{Remote: o.Remote}, true)
+	if err != nil {
+		return nil, err
+	}
+	var changes []change
+	for _, w := range list {
+		store, _, err := r.openRemote(ctx, w.remote)
+		if err != nil {
+			return nil, err
+		}
+		found, err := r.lacking(ctx, store, w, o.Granular)
+		closeStore(store)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, found...)
+	}
+	var names []string
+	for _, c := range filterChanges(changes, paths) {
+		names = append(names, c.shown())
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+func (r *Repo) lacking(ctx context.Context, store object.Store, w *wanted, granular bool) ([]change, error) {
+	if granular {
+		if err := readManifests(ctx, w.bundles, r.Cache, store); err != nil {
+			return nil, err
+		}
+	}
+	var items []remote.Item
+	var ds []object.Digest
+	for _, b := range w.bundles {
+		for _, it := range b.items() {
+			items = append(items, it)
+			ds = append(ds, it.Digest)
+		}
+	}
+	there, err := store.Has(ctx, ds)
+	if err != nil {
+		return nil, err
+	}
+	var list []change
+	for _, it := range items {
+		if _, ok := there[it.Digest]; !ok {
+			list = append(list, change{path: it.Path, isDir: it.Digest.IsDir()})
+		}
+	}
+	return list, nil
+}
+
+// PullOptions of [Repo.Pull].
+type PullOptions struct {
+	CloudOptions
+	Force        bool
+	AllowMissing bool
+	Confirm      func(question string) bool
+}
+
+// PullResult tells what Pull did.
+type PullResult struct {
+	FetchResult
+	CheckoutResult
+}
+
+// Pull fetches and checks out. What could be fetched is checked out even if
+// something is missing; the error then names what is.
+func (r *Repo) Pull(ctx context.Context, o PullOptions) (PullResult, error) {
+	var res PullResult
+	unlock, err := r.Lock(ctx)
+	if err != nil {
+		return res, err
+	}
+	defer unlock()
+	var ferr error
+	res.FetchResult, ferr = r.fetch(ctx, o.CloudOptions)
+	if ferr != nil && (ctx.Err() != nil || errs.Is(ferr, errs.Config) || errs.Is(ferr, errs.Usage)) {
+		return res, ferr
+	}
+	targets, err := r.Collect(ctx, o.Targets, CollectOptions{Recursive: o.Recursive, WithDeps: o.WithDeps, Glob: o.Glob})
+	if err != nil {
+		return res, err
+	}
+	co := CheckoutOptions{Targets: o.Targets, Force: o.Force, AllowMissing: o.AllowMissing, Confirm: o.Confirm}
+	res.CheckoutResult, err = r.checkout(ctx, targets, co)
+	if corrupt := errs.Is(err, errs.Corrupt); corrupt && ferr == nil {
+		if err = r.heal(ctx, targets, o, &res); err != nil {
+			return res, errors.Join(err, r.saveState())
+		}
+	}
+	if err == nil && o.AllowMissing && onlyMissing(ferr) {
+		ferr = nil
+	}
+	if err == nil {
+		err = ferr
+	}
+	return res, errors.Join(err, r.saveState())
+}
+
+// heal replaces damaged objects of the cache from the remote and checks out
+// once more.
+func (r *Repo) heal(ctx context.Context, targets []Target, o PullOptions, res *PullResult) error {
+	for _, t := range targets {
+		if t.Out.Digest.IsZero() || t.Out.IsExternal() {
+			continue
+		}
+		r.dropDamaged(ctx, t.Out.Digest)
+		if m, err := r.Cache.ReadManifest(ctx, t.Out.Digest); t.Out.Digest.IsDir() && err == nil {
+			for _, f := range m.Under(t.Under) {
+				r.dropDamaged(ctx, f.Digest)
+			}
+		}
+	}
+	more, err := r.fetch(ctx, o.CloudOptions)
+	res.Fetched += more.Fetched
+	res.Bytes += more.Bytes
+	if err != nil {
+		return err
+	}
+	again, err := r.checkout(ctx, targets, CheckoutOptions{Force: o.Force, AllowMissing: o.AllowMissing, Confirm: o.Confirm})
+	res.CheckoutResult.Added = append(res.CheckoutResult.Added, again.Added...)
+	res.CheckoutResult.Modified = append(res.CheckoutResult.Modified, again.Modified...)
+	res.CheckoutResult.Files += again.Files
+	res.CheckoutResult.Failed = again.Failed
+	return err
+}
+
+// onlyMissing reports whether an error says of nothing but absent objects.
+func onlyMissing(err error) bool { return err == nil || errs.Is(err, errs.NotFound) }

@@ -1,0 +1,194 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/cairndata/cairn/pkg/cache"
+	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/pipeline"
+)
+
+// CommitOptions of [Repo.Commit].
+type CommitOptions struct {
+	Targets   []string
+	Force     bool // record changes without asking
+	WithDeps  bool
+	Recursive bool
+	NoRelink  bool
+	// Confirm is asked for each changed stage; nil refuses.
+	Confirm func(question string) bool
+}
+
+// CommitResult tells which files changed.
+type CommitResult struct {
+	Changed []string `json:"files"`
+}
+
+// Commit records the workspace's outs, and for stages their dependencies and
+// parameters, as they are now, storing the outs in the cache.
+func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error) {
+	var res CommitResult
+	unlock, err := r.Lock(ctx)
+	if err != nil {
+		return res, err
+	}
+	defer unlock()
+	targets, err := r.Collect(ctx, o.Targets, CollectOptions{Recursive: o.Recursive, WithDeps: o.WithDeps})
+	if err != nil {
+		return res, err
+	}
+	stages, err := r.Stages(ctx)
+	if err != nil {
+		return res, err
+	}
+	w, err := r.Cache.BeginAdd()
+	if err != nil {
+		return res, err
+	}
+	defer w.Abort()
+	var done []commitment
+	for _, g := range groupByStage(stages, targets, false) {
+		c, err := r.commitStage(ctx, g, o, w)
+		if err != nil {
+			return res, err
+		}
+		done = append(done, c)
+	}
+	if err := w.Commit(ctx); err != nil {
+		return res, err
+	}
+	if !o.NoRelink {
+		var adds []*addition
+		for _, c := range done {
+			adds = append(adds, c.adds...)
+		}
+		if err := r.relinkAdds(ctx, adds); err != nil {
+			return res, err
+		}
+	}
+	for _, c := range done {
+		files, err := r.recordCommit(c)
+		if err != nil {
+			return res, err
+		}
+		res.Changed = append(res.Changed, files...)
+	}
+	res.Changed = unique(res.Changed)
+	return res, errors.Join(r.autostage(ctx, res.Changed), r.saveState())
+}
+
+// commitment is a stage whose outs are stored and not yet recorded.
+type commitment struct {
+	stage *pipeline.Stage
+	adds  []*addition
+	save  bool // its record changes
+}
+
+func (r *Repo) commitStage(ctx context.Context, g stageGroup, o CommitOptions, w *cache.Writer) (commitment, error) {
+	c := commitment{stage: g.stage, save: o.Force}
+	if !o.Force {
+		s, err := r.stageStatus(ctx, stageGroup{g.stage, outsOf(g.stage)})
+		if err != nil {
+			return c, err
+		}
+		// What is only missing from the cache is stored without a question.
+		changed := s.Command || s.Sum || len(s.Deps) > 0
+		for _, p := range s.Outs {
+			changed = changed || p.State != IsNotInCache
+		}
+		if !changed {
+			changed, err = r.differs(ctx, g)
+			if err != nil {
+				return c, err
+			}
+		}
+		if changed {
+			if o.Confirm == nil || !o.Confirm(commitQuestion(r, g.stage, s)) {
+				return c, errs.New(errs.Conflict, "unable to commit changed %s. Use `-f|--force` to force.", r.stageName(g.stage))
+			}
+			c.save = true
+		}
+	}
+	for _, t := range g.targets {
+		if t.Out.IsExternal() {
+			continue
+		}
+		a, err := r.storeOut(ctx, t, w)
+		if err != nil {
+			return c, err
+		}
+		c.adds = append(c.adds, a)
+	}
+	return c, nil
+}
+
+// differs reports whether an out that the cache lacks is also not what is
+// recorded.
+func (r *Repo) differs(ctx context.Context, g stageGroup) (bool, error) {
+	for _, t := range g.targets {
+		state, err := r.pathStatus(ctx, t.Out.RepoPath(), &t.Out.Entry, t.Under)
+		if err != nil || state != "" {
+			return state != "", err
+		}
+	}
+	return false, nil
+}
+
+func commitQuestion(r *Repo, s *pipeline.Stage, st StageStatus) string {
+	what := ""
+	switch {
+	case len(st.Deps) > 0 && len(st.Outs) > 0:
+		what = "dependencies and outputs of "
+	case len(st.Deps) > 0:
+		what = "dependencies of "
+	case len(st.Outs) > 0:
+		what = "outputs of "
+	}
+	return fmt.Sprintf("%s%s changed. Are you sure you want to commit it?", what, r.stageName(s))
+}
+
+// storeOut reads an out into the cache.
+func (r *Repo) storeOut(ctx context.Context, t Target, w *cache.Writer) (*addition, error) {
+	a := &addition{rel: t.Out.RepoPath(), under: t.Under, stage: t.Stage, out: t.Out}
+	s := r.scanner(r.Alg)
+	legacy := *s
+	if t.Out.Cache {
+		s.Store = w
+	}
+	same, err := r.sameLegacy(ctx, a, legacy)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if same {
+		a.keep = true
+		return a, nil
+	}
+	err = r.scanAdd(ctx, a, s, w, AddOptions{})
+	return a, err
+}
+
+// recordCommit writes a stage's record and returns the files that changed.
+func (r *Repo) recordCommit(c commitment) ([]string, error) {
+	for _, a := range c.adds {
+		if a.keep {
+			continue
+		}
+		if c.save || a.out.Digest.IsZero() {
+			setOut(a.out, a.tree)
+		}
+	}
+	if c.stage.IsPointer() {
+		old, err := r.Dir.ReadFile(c.stage.File)
+		if err != nil {
+			return nil, err
+		}
+		return []string{c.stage.File}, r.writePointer(c.stage, old)
+	}
+	if !c.save {
+		return nil, nil
+	}
+	return r.writeLock(c.stage)
+}

@@ -1,0 +1,112 @@
+package repo
+
+import (
+	"context"
+	"errors"
+
+	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/pipeline"
+)
+
+// RemoveResult tells which files changed.
+type RemoveResult struct {
+	Changed []string `json:"files"`
+}
+
+// Remove stops tracking what pointer files and stages track, and with outs
+// set deletes the data too. Without, the data stays as plain files.
+func (r *Repo) Remove(ctx context.Context, targets []string, outs bool) (RemoveResult, error) {
+	var res RemoveResult
+	unlock, err := r.Lock(ctx)
+	if err != nil {
+		return res, err
+	}
+	defer unlock()
+	stages, err := r.Stages(ctx)
+	if err != nil {
+		return res, err
+	}
+	var todo []*pipeline.Stage
+	for _, t := range targets {
+		found, err := r.removable(stages, t)
+		if err != nil {
+			return res, err
+		}
+		todo = append(todo, found...)
+	}
+	for _, s := range todo {
+		files, err := r.removeStage(ctx, s, outs)
+		if err != nil {
+			return res, err
+		}
+		res.Changed = append(res.Changed, files...)
+	}
+	res.Changed = unique(res.Changed)
+	return res, errors.Join(r.autostage(ctx, res.Changed), r.saveState())
+}
+
+// removable finds the stages that a target of remove names: pointer files and
+// stages, but not data.
+func (r *Repo) removable(stages *Stages, target string) ([]*pipeline.Stage, error) {
+	if file, name, ok := splitStage(target); ok {
+		rel, err := r.Rel(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range stages.File(rel) {
+			if s.Name == name {
+				return []*pipeline.Stage{s}, nil
+			}
+		}
+	}
+	rel, err := r.Rel(target)
+	if err != nil {
+		return nil, err
+	}
+	if found := stages.File(rel); len(found) > 0 {
+		return found, nil
+	}
+	if t := stages.Find(rel); t != nil && t.Under == "" && t.Stage.IsPointer() {
+		return nil, errs.New(errs.NotFound, "'%s' is not a .dvc file. Do you mean '%s'?", target, r.Show(t.Stage.File))
+	}
+	return nil, r.noTarget(stages, target, rel)
+}
+
+func (r *Repo) removeStage(ctx context.Context, s *pipeline.Stage, outs bool) ([]string, error) {
+	var files []string
+	for _, o := range s.Outs {
+		rel := o.RepoPath()
+		if o.IsExternal() || outOfRoot(rel) {
+			continue
+		}
+		if outs {
+			if err := r.deleteOut(rel); err != nil {
+				return files, err
+			}
+		} else if err := r.unprotect(ctx, rel); err != nil && !errs.Is(err, errs.NotFound) {
+			return files, err
+		}
+		changed, err := r.gitUnignore(rel)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, changed...)
+	}
+	// The record goes last, so that a command cut short can be repeated.
+	if s.IsPointer() {
+		return append(files, s.File), r.removeFile(s.File)
+	}
+	changed, err := r.dropStage(s)
+	return append(files, changed...), err
+}
+
+// deleteOut deletes an out's data and forgets it.
+func (r *Repo) deleteOut(rel string) error {
+	dir, name, err := r.Dir.Parent(rel)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	defer dir.Close()
+	r.State().Forget(rel)
+	return dir.RemoveAll(name)
+}

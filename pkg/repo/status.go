@@ -1,0 +1,261 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/index"
+	"github.com/cairndata/cairn/pkg/object"
+	"github.com/cairndata/cairn/pkg/pipeline"
+)
+
+// StatusOptions of [Repo.Status].
+type StatusOptions struct {
+	Targets   []string
+	WithDeps  bool
+	Recursive bool
+}
+
+// The words for how a path differs from what is recorded.
+const (
+	IsNew        = "new"
+	IsModified   = "modified"
+	IsDeleted    = "deleted"
+	IsNotInCache = "not in cache"
+)
+
+// StageStatus is how one stage differs from what is recorded.
+type StageStatus struct {
+	Address string
+	Deps    []PathStatus // of changed dependencies and parameters
+	Outs    []PathStatus
+	Always  bool // the stage runs always
+	Command bool // its command changed
+	Sum     bool // its own checksum changed
+}
+
+// Changed reports whether anything differs.
+func (s *StageStatus) Changed() bool {
+	return len(s.Deps) > 0 || len(s.Outs) > 0 || s.Always || s.Command || s.Sum
+}
+
+// PathStatus is how one path differs.
+type PathStatus struct {
+	Path   string // as the user sees it
+	State  string // one of the words above; "" if Params tells
+	Params []ParamStatus
+}
+
+// ParamStatus is how one parameter differs.
+type ParamStatus struct{ Key, State string }
+
+// Status compares stages with the workspace and the cache. Only stages that
+// differ are returned, in the order of the files. It takes no lock.
+func (r *Repo) Status(ctx context.Context, o StatusOptions) ([]StageStatus, error) {
+	targets, err := r.Collect(ctx, o.Targets, CollectOptions{Recursive: o.Recursive, WithDeps: o.WithDeps})
+	if err != nil {
+		return nil, err
+	}
+	stages, err := r.Stages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []StageStatus
+	for _, g := range groupByStage(stages, targets, len(o.Targets) == 0) {
+		s, err := r.stageStatus(ctx, g)
+		if err != nil {
+			return nil, err
+		}
+		if s.Changed() {
+			list = append(list, s)
+		}
+	}
+	return list, r.saveState()
+}
+
+// stageGroup is a stage with the targets among its outs.
+type stageGroup struct {
+	stage   *pipeline.Stage
+	targets []Target
+}
+
+// groupByStage sorts targets by stage. With all set, stages without outs are
+// in it as well.
+func groupByStage(stages *Stages, targets []Target, all bool) []stageGroup {
+	at := map[*pipeline.Stage]int{}
+	var groups []stageGroup
+	need := func(s *pipeline.Stage) int {
+		i, ok := at[s]
+		if !ok {
+			i = len(groups)
+			at[s] = i
+			groups = append(groups, stageGroup{stage: s})
+		}
+		return i
+	}
+	if all {
+		for _, s := range stages.All {
+			need(s)
+		}
+	}
+	for _, t := range targets {
+		i := need(t.Stage)
+		groups[i].targets = append(groups[i].targets, t)
+	}
+	return groups
+}
+
+func (r *Repo) stageStatus(ctx context.Context, g stageGroup) (StageStatus, error) {
+	s := StageStatus{Address: r.address(g.stage)}
+	if g.stage.Frozen {
+		r.warnFrozen(g.stage)
+	} else if err := r.depsStatus(ctx, g.stage, &s); err != nil {
+		return s, err
+	}
+	for _, t := range g.targets {
+		state, err := r.outStatus(ctx, t)
+		if err != nil {
+			return s, err
+		}
+		if state != "" {
+			s.Outs = append(s.Outs, PathStatus{Path: r.Show(t.Out.RepoPath()), State: state})
+		}
+	}
+	s.Always = g.stage.AlwaysChanged
+	s.Command = !g.stage.IsPointer() && g.stage.HasLock && commandChanged(g.stage)
+	return s, nil
+}
+
+// address is a stage's name as seen from the working directory.
+func (r *Repo) address(s *pipeline.Stage) string {
+	file := r.Show(s.File)
+	switch {
+	case s.IsPointer():
+		return file
+	case file == "dvc.yaml":
+		return s.Name
+	}
+	return file + ":" + s.Name
+}
+
+func (r *Repo) warnFrozen(s *pipeline.Stage) {
+	if !s.IsImport() {
+		r.warn("%s is frozen. Its dependencies are not going to be shown in the status output.", r.stageName(s))
+	}
+}
+
+// stageName is how messages call a stage.
+func (r *Repo) stageName(s *pipeline.Stage) string {
+	if s.IsPointer() {
+		return "'" + r.Show(s.File) + "'"
+	}
+	return "stage: '" + r.address(s) + "'"
+}
+
+// outStatus is how an out, or the part of it that a target names, differs
+// from what is recorded; "" if it does not.
+func (r *Repo) outStatus(ctx context.Context, t Target) (string, error) {
+	o := t.Out
+	if o.IsExternal() {
+		return "", nil
+	}
+	if o.Cache && !o.Digest.IsZero() {
+		ok, err := r.inCache(ctx, t)
+		if err != nil {
+			return "", err
+		}
+		if !ok {
+			return IsNotInCache, nil
+		}
+	}
+	return r.pathStatus(ctx, o.RepoPath(), &o.Entry, t.Under)
+}
+
+// pathStatus compares a recorded path with the workspace.
+func (r *Repo) pathStatus(ctx context.Context, rel string, e *pipeline.Entry, under string) (string, error) {
+	alg := e.Digest.Algorithm()
+	if alg == object.None {
+		ok, err := r.exists(rel)
+		switch {
+		case err != nil && !disk.IsNotDir(err):
+			return "", err
+		case !ok:
+			return IsDeleted, nil
+		}
+		return IsNew, nil
+	}
+	have, err := r.scanner(alg).Scan(ctx, rel, r.rulesAbove(rel))
+	if errors.Is(err, fs.ErrNotExist) || disk.IsNotDir(err) {
+		return IsDeleted, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if have.Digest == e.Digest {
+		return "", nil
+	}
+	if under == "" || !have.IsDir {
+		return IsModified, nil
+	}
+	return r.partStatus(ctx, have, e, under)
+}
+
+// partStatus compares a part of a folder with its manifest.
+func (r *Repo) partStatus(ctx context.Context, have *index.Tree, e *pipeline.Entry, under string) (string, error) {
+	m, err := r.Cache.ReadManifest(ctx, e.Digest)
+	if err != nil {
+		return "", err
+	}
+	want, got := m.Under(under), have.Files.Under(under)
+	if len(got) == 0 && len(want) > 0 {
+		return IsDeleted, nil
+	}
+	p := index.MakePlan(index.Want{Path: have.Path, Digest: e.Digest, Files: want}, &index.Tree{Path: have.Path, IsDir: true, Files: got}, false)
+	if p.Empty() {
+		return "", nil
+	}
+	return IsModified, nil
+}
+
+// inCache reports whether the cache has all objects of a target.
+func (r *Repo) inCache(ctx context.Context, t Target) (bool, error) {
+	d := t.Out.Digest
+	have, err := r.Cache.Has(ctx, []object.Digest{d})
+	if err != nil || len(have) == 0 || !d.IsDir() {
+		return len(have) > 0, err
+	}
+	m, err := r.Cache.ReadManifest(ctx, d)
+	if err != nil {
+		return false, nil // damaged is as good as missing: checkout would refuse it
+	}
+	part := m.Under(t.Under)
+	ds := make([]object.Digest, len(part))
+	for i, f := range part {
+		ds[i] = f.Digest
+	}
+	got, err := r.Cache.Missing(ctx, ds)
+	return err == nil && got == 0, err
+}
+
+// depsStatus compares a stage's dependencies and parameters with the lock.
+func (r *Repo) depsStatus(ctx context.Context, s *pipeline.Stage, into *StageStatus) error {
+	for _, d := range s.Deps {
+		if d.IsExternal() || d.Repo != nil || d.DB != nil || d.Dataset != nil {
+			continue // their state is asked of the source by update
+		}
+		rel := d.RepoPath()
+		if outOfRoot(rel) {
+			continue
+		}
+		state, err := r.pathStatus(ctx, rel, &d.Entry, "")
+		if err != nil {
+			return err
+		}
+		if state != "" {
+			into.Deps = append(into.Deps, PathStatus{Path: r.Show(rel), State: state})
+		}
+	}
+	return r.paramsStatus(s, into)
+}
