@@ -289,4 +289,3 @@ func (e *Editor) copyRemote(from, to string) (changed bool) {
 	}
 	return changed
 }
-

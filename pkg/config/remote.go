@@ -201,4 +201,3 @@ func (c *Config) unknownRemote(name string) error {
 	}
 	return errs.WithHint(err, "Add it with `cairn remote add %s <url>`.", name)
 }
-
