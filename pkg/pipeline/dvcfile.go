@@ -406,8 +406,12 @@ var notHashed = map[string]bool{
 }
 
 // ComputeMD5 is the stage's own md5, which DVC writes into pointer files with
-// dependencies. It covers what the file says but annotations and sizes.
+// dependencies; "" without any. It covers what the file says but annotations
+// and sizes.
 func (s *Stage) ComputeMD5() string {
+	if len(s.Deps) == 0 {
+		return ""
+	}
 	m := s.Value()
 	m.Delete("md5")
 	sum := md5.Sum(yamlfmt.JSON(without(m, notHashed), true))

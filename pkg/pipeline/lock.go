@@ -21,8 +21,8 @@ type Lock struct {
 }
 
 // ParseLock reads a dvc.lock of schema 2.0, or of DVC 1, which had no schema.
-// An empty text is a lock without stages. The error is errs.Invalid and holds
-// a *[FileError].
+// An empty text, as DVC has it, is an error too. The error is errs.Invalid and
+// holds a *[FileError].
 func ParseLock(file string, data []byte) (*Lock, error) {
 	doc, err := loadYAML(file, data)
 	if err != nil {
@@ -31,10 +31,10 @@ func ParseLock(file string, data []byte) (*Lock, error) {
 	l := &Lock{File: file, doc: doc, stages: yamlfmt.NewMap()}
 	v := doc.Value()
 	if isFalsy(v) {
-		return l, nil
+		v = yamlfmt.NewMap()
 	}
 	m, ok := v.(*yamlfmt.Map)
-	if ok && !m.Has("schema") && !m.Has("stages") && validate(file, doc, v, lock1Schema) == nil {
+	if ok && m.Len() > 0 && !m.Has("schema") && !m.Has("stages") && validate(file, doc, v, lock1Schema) == nil {
 		l.oldForm, l.stages = true, m
 		return l, l.check(nil)
 	}
@@ -262,7 +262,7 @@ type LockChange struct {
 // empty if there is no lock yet. Comments outside the entries stay. modified
 // is false if every entry was there already, whatever became of the text.
 func UpdateLock(file string, old []byte, changes []LockChange) (text []byte, modified bool, err error) {
-	l, err := ParseLock(file, old)
+	l, err := parseOrNew(file, old)
 	if err != nil {
 		return nil, false, err
 	}
@@ -270,7 +270,7 @@ func UpdateLock(file string, old []byte, changes []LockChange) (text []byte, mod
 		have, ok := l.stages.Get(c.Name)
 		modified = modified || !ok || !yamlfmt.Equal(have, c.Entry)
 	}
-	if l.oldForm || isFalsy(l.doc.Value()) {
+	if l.oldForm || l.doc == nil {
 		return l.writeAnew(changes), modified, nil
 	}
 	return l.doc.Edit(func(root *yamlfmt.Tree) {
@@ -287,6 +287,14 @@ func UpdateLock(file string, old []byte, changes []LockChange) (text []byte, mod
 			stages.Set(c.Name, c.Entry)
 		}
 	}), modified, nil
+}
+
+// parseOrNew is ParseLock for which an empty text is a lock yet to be written.
+func parseOrNew(file string, old []byte) (*Lock, error) {
+	if len(old) == 0 {
+		return &Lock{File: file, stages: yamlfmt.NewMap()}, nil
+	}
+	return ParseLock(file, old)
 }
 
 func (l *Lock) writeAnew(changes []LockChange) []byte {
@@ -327,7 +335,7 @@ func RemoveFromLock(file string, old []byte, names ...string) (text []byte, chan
 
 // SetLockDataset sets the lock entry of a dataset, which has a name.
 func SetLockDataset(file string, old []byte, dataset *yamlfmt.Map) ([]byte, error) {
-	l, err := ParseLock(file, old)
+	l, err := parseOrNew(file, old)
 	if err != nil {
 		return nil, err
 	}
@@ -345,7 +353,7 @@ func SetLockDataset(file string, old []byte, dataset *yamlfmt.Map) ([]byte, erro
 	if l.oldForm {
 		return nil, errs.New(errs.Invalid, "%s is of DVC 1, which had no datasets", file)
 	}
-	if isFalsy(l.doc.Value()) {
+	if l.doc == nil {
 		return yamlfmt.Marshal(yamlfmt.NewMap("schema", "2.0", "datasets", datasets, "stages", yamlfmt.NewMap())), nil
 	}
 	return l.doc.Edit(func(root *yamlfmt.Tree) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/yamlfmt"
@@ -89,18 +90,39 @@ func (e *FileError) Report(shown string) string {
 	b.WriteString(".\n")
 	lines := strings.Split(string(e.text), "\n")
 	for i, p := range e.Problems {
-		if i > 0 && !e.Syntax {
+		if i > 0 && (!e.Syntax || e.Problems[i-1].from > 0) {
 			b.WriteByte('\n')
 		}
 		b.WriteByte('\n')
 		if e.Syntax {
-			b.WriteString(p.syntax())
+			b.WriteString(wrap(p.syntax()))
 		} else {
-			b.WriteString(p.Explain())
+			b.WriteString(wrap(p.Explain()))
 		}
 		p.excerpt(&b, lines, e.Syntax)
 	}
 	return b.String()
+}
+
+// reportWidth is that of DVC's reports where there is no terminal.
+const reportWidth = 80
+
+// wrap breaks a line at blanks.
+func wrap(s string) string {
+	var lines []string
+	for utf8.RuneCountInString(s) > reportWidth {
+		runes := []rune(s)
+		cut := reportWidth
+		for cut > 0 && runes[cut] != ' ' {
+			cut--
+		}
+		if cut == 0 {
+			break
+		}
+		lines = append(lines, string(runes[:cut]))
+		s = string(runes[cut+1:])
+	}
+	return strings.Join(append(lines, s), "\n")
 }
 
 func (p *FileProblem) syntax() string {
@@ -120,7 +142,7 @@ func (p *FileProblem) excerpt(b *strings.Builder, lines []string, alone bool) {
 		width = len(fmt.Sprint(p.from)) + 2
 	}
 	for n := max(p.from, 1); n <= p.to && n <= len(lines); n++ {
-		fmt.Fprintf(b, "\n%*d %s", width, n, lines[n-1])
+		fmt.Fprintf(b, "\n%*d %s", width, n, strings.ReplaceAll(lines[n-1], "\t", "    "))
 	}
 }
 
@@ -251,8 +273,8 @@ func isList(path []any, v any, bad *[]schemaError) {
 	}
 }
 
-// itemsOf checks items; the first that is wrong inside ends the check, as in
-// the library that DVC uses.
+// itemsOf checks items; the first that is wrong inside is all that is said, as
+// in the library that DVC uses.
 func itemsOf(c check) check {
 	return func(path []any, v any, bad *[]schemaError) {
 		list, ok := v.([]any)
@@ -260,14 +282,16 @@ func itemsOf(c check) check {
 			say(bad, path, "expected a list")
 			return
 		}
+		start := len(*bad)
 		for i, item := range list {
 			var found []schemaError
 			at := append(path[:len(path):len(path)], i)
 			c(at, item, &found)
-			*bad = append(*bad, found...)
 			if len(found) > 0 && len(found[0].path) > len(at) {
+				*bad = append((*bad)[:start], found...)
 				return
 			}
+			*bad = append(*bad, found...)
 		}
 	}
 }
@@ -311,8 +335,8 @@ func hasBlake3(m *yamlfmt.Map) bool {
 	return h == "blake3"
 }
 
-// mapOf checks a mapping of any string keys.
-func mapOf(c check) check {
+// valuesOf checks a mapping of any string keys.
+func valuesOf(c check) check {
 	return func(path []any, v any, bad *[]schemaError) {
 		m, ok := v.(*yamlfmt.Map)
 		if !ok {
@@ -341,33 +365,33 @@ func with(f fields, more ...fields) fields {
 }
 
 var (
-	metaFields     = fields{"size": isInt, "nfiles": isInt, "isexec": isBool, "version_id": isStr}
-	checksumFields = fields{"md5": isChecksum, "checksum": isChecksum, "etag": isChecksum}
-	dataFields     = with(checksumFields, metaFields)
-	cloudField     = fields{"cloud": isCloud}
-	fileFields     = with(dataFields, cloudField, fields{"relpath": isStr})
-	artifactFields = with(dataFields, cloudField, fields{"path": isStr, "persist": isBool, "hash": isStr,
-		"files": itemsOf(mapping(fileFields, "relpath")), "fs_config": isDict})
-	outFields = with(artifactFields, fields{"desc": isStr, "type": isStr, "labels": itemsOf(isStr), "meta": isAnything,
+	metaSchema     = fields{"size": isInt, "nfiles": isInt, "isexec": isBool, "version_id": isStr}
+	checksumSchema = fields{"md5": isChecksum, "checksum": isChecksum, "etag": isChecksum}
+	dataSchema     = with(checksumSchema, metaSchema)
+	cloudSchema    = fields{"cloud": isCloud}
+	fileSchema     = with(dataSchema, cloudSchema, fields{"relpath": isStr})
+	artifactSchema = with(dataSchema, cloudSchema, fields{"path": isStr, "persist": isBool, "hash": isStr,
+		"files": itemsOf(mapping(fileSchema, "relpath")), "fs_config": isDict})
+	outSchema = with(artifactSchema, fields{"desc": isStr, "type": isStr, "labels": itemsOf(isStr), "meta": isAnything,
 		"cache": isBool, "remote": isStr, "push": isBool,
 		// Of DVC 0.x and 1.x; metric and plot are read and kept.
 	})
-	repoFields = fields{"url": isStr, "rev": isStr, "rev_lock": isStr, "config": either(isStr, isDict), "remote": either(isStr, isDict)}
-	dbFields   = fields{"query": isStr, "connection": isStr, "file_format": isStr, "table": isStr}
-	depFields  = with(artifactFields, fields{"repo": mapping(repoFields, "url"), "db": mapping(dbFields)})
+	repoSchema = fields{"url": isStr, "rev": isStr, "rev_lock": isStr, "config": either(isStr, isDict), "remote": either(isStr, isDict)}
+	dbSchema   = fields{"query": isStr, "connection": isStr, "file_format": isStr, "table": isStr}
+	depSchema  = with(artifactSchema, fields{"repo": mapping(repoSchema, "url"), "db": mapping(dbSchema)})
 
 	dvcFileSchema = mapping(fields{
-		"md5": isChecksum, "wdir": orNull(isStr), "deps": orNull(itemsOf(mapping(depFields))), "outs": orNull(itemsOf(mapping(outFields))),
+		"md5": isChecksum, "wdir": orNull(isStr), "deps": orNull(itemsOf(mapping(depSchema))), "outs": orNull(itemsOf(mapping(outSchema))),
 		"locked": isBool, "frozen": isBool, "meta": isAnything, "always_changed": isBool, "desc": isStr,
 	})
 
-	lockDataFields  = with(dataFields, cloudField, fields{"path": isStr, "files": itemsOf(mapping(fileFields, "relpath")), "hash": isStr, "dataset": isDict})
+	lockDataSchema  = with(dataSchema, cloudSchema, fields{"path": isStr, "files": itemsOf(mapping(fileSchema, "relpath")), "hash": isStr, "dataset": isDict})
 	lockEntrySchema = mapping(fields{
-		"cmd": either(isStr, isList), "deps": itemsOf(mapping(lockDataFields, "path")), "params": mapOf(mapOf(isAnything)),
-		"outs": itemsOf(mapping(lockDataFields, "path")),
+		"cmd": either(isStr, isList), "deps": itemsOf(mapping(lockDataSchema, "path")), "params": valuesOf(valuesOf(isAnything)),
+		"outs": itemsOf(mapping(lockDataSchema, "path")),
 	}, "cmd")
-	lockSchema  = mapping(fields{"schema": isSchema2, "datasets": isAnything, "stages": mapOf(lockEntrySchema)}, "schema")
-	lock1Schema = mapOf(lockEntrySchema)
+	lockSchema  = mapping(fields{"schema": isSchema2, "datasets": isAnything, "stages": valuesOf(lockEntrySchema)}, "schema")
+	lock1Schema = valuesOf(lockEntrySchema)
 )
 
 func isSchema2(path []any, v any, bad *[]schemaError) {
@@ -378,7 +402,7 @@ func isSchema2(path []any, v any, bad *[]schemaError) {
 
 func isCloud(path []any, v any, bad *[]schemaError) {
 	before := len(*bad)
-	mapOf(mapping(dataFields))(path, v, bad)
+	valuesOf(mapping(dataSchema))(path, v, bad)
 	if m, ok := v.(*yamlfmt.Map); ok && len(*bad) == before && m.Len() > 1 {
 		say(bad, path, "length of value must be at most 1")
 	}

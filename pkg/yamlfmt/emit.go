@@ -660,10 +660,7 @@ func (e *emitter) plain(s string, split bool) {
 // DVC writes such texts all the same; here they are quoted, so that no name
 // changes by being stored.
 func (e *emitter) plainLoses(s string) bool {
-	if e.keyCtx {
-		return strings.IndexByte(s, ' ') >= 0 && e.col+1+utf8.RuneCountInString(s) > lineWidth
-	}
-	if !strings.Contains(s, "  ") {
+	if !strings.Contains(s, "  ") && !(e.keyCtx && strings.Contains(s, " ")) {
 		return false
 	}
 	trial := emitter{col: e.col, indent: e.indent, whitespace: e.whitespace}
@@ -673,7 +670,10 @@ func (e *emitter) plainLoses(s string) bool {
 			trial.col, trial.whitespace = max(e.col, trial.indent), true
 		}
 	}
-	trial.plain(s, true)
+	trial.plain(s, !e.keyCtx)
+	if e.keyCtx && strings.Contains(string(trial.b), "\n") {
+		return true
+	}
 	for _, line := range strings.Split(string(trial.b), "\n") {
 		if strings.HasSuffix(line, "  ") {
 			return true

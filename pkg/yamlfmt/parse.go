@@ -57,7 +57,9 @@ type parser struct {
 	scanner
 	depth   int
 	anchors map[string]*node
-	slab    []node
+	// docStart is where the last "---" stands.
+	docStart mark
+	slab     []node
 }
 
 // compose reads the one document of a text; nil if it is empty.
@@ -77,7 +79,7 @@ func compose(text []byte, withComments bool) *node {
 		failIn(context, root.start, p.next().start, "but found another document")
 	}
 	if again := p.explicitDocument(); again != nil {
-		failIn(context, root.start, again.start, "but found another document")
+		failIn(context, root.start, p.docStart, "but found another document")
 	}
 	return root
 }
@@ -98,7 +100,7 @@ func (p *parser) explicitDocument() *node {
 		t := p.next()
 		failAt(t.start, "expected '<document start>', but found '%s'", tokenNames[t.kind])
 	}
-	p.take()
+	p.docStart = p.take().start
 	if p.is(tDirective, tDocStart, tDocEnd, tStreamEnd) {
 		return p.empty(p.next().start, nil)
 	}
