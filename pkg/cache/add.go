@@ -2,6 +2,8 @@ package cache
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 
 	"github.com/cairndata/cairn/pkg/disk"
@@ -83,13 +85,13 @@ func steady(dir *disk.Dir, name string, read func(*disk.File, disk.Stat) (object
 			after, err = f.Stat()
 		}
 		f.Close()
-		if err == errChanged {
+		if errors.Is(err, errChanged) {
 			continue
 		}
 		if err != nil {
 			return Added{}, err
 		}
-		if before.SameContent(after) {
+		if before.SameContent(after) || after.Nlink > before.Nlink && sameBytesStat(before, after) {
 			if tick != nil && before.Size <= smallFile {
 				tick(before.Size)
 			}
@@ -98,6 +100,13 @@ func steady(dir *disk.Dir, name string, read func(*disk.File, disk.Stat) (object
 	}
 	return Added{}, errs.WithHint(errs.New(errs.Conflict, "%q changes while it is read", dir.Path()+"/"+name),
 		"Wait until nothing writes to it, then try again.")
+}
+
+// sameBytesStat is SameContent for a file that got another link meanwhile,
+// which changes its change time.
+func sameBytesStat(a, b disk.Stat) bool {
+	b.CTime = a.CTime
+	return a.SameContent(b)
 }
 
 // addSmall stores a file that fits in memory.
@@ -113,7 +122,7 @@ func (w *Writer) addSmall(f *disk.File, st disk.Stat, a object.Algorithm) (objec
 	}
 	b := (*bp)[:n]
 	d := object.Sum(a, b)
-	if w.isPending(d) || w.c.holds(d, b) {
+	if w.isPending(d) || w.holds(d, b) {
 		return d, nil
 	}
 	if n > 0 && w.shares(st) {
@@ -156,7 +165,7 @@ func readerAt(f *disk.File) io.Reader { return io.NewSectionReader(f, 0, 1<<62) 
 // the workspace is to share the cache's files, or by a copy.
 func (w *Writer) addLarge(dir *disk.Dir, name string, f *disk.File, st disk.Stat, a object.Algorithm, tick func(int64)) (object.Digest, error) {
 	if w.linksFiles() && st.Nlink == 1 {
-		if d, ok, err := w.addLink(dir, name, f, a, tick); ok || err != nil {
+		if d, ok, err := w.addLink(dir, name, f, st, a, tick); ok || err != nil {
 			return d, err
 		}
 	}
@@ -173,11 +182,10 @@ func (w *Writer) addLarge(dir *disk.Dir, name string, f *disk.File, st disk.Stat
 	var d object.Digest
 	var n int64
 	if err == nil {
-		disk.WillRead(f)
 		if cloned {
 			d, n, err = copyHash(nil, readerAt(dst), a, tick)
 		} else {
-			d, n, err = copyHash(dst, readerAt(f), a, tick)
+			d, n, err = copyFile(context.Background(), dst, f, a, tick)
 		}
 	}
 	if err == nil && n != st.Size {
@@ -198,10 +206,14 @@ func (w *Writer) linksFiles() bool {
 
 // addLink stores a file by giving it a second name, at the cost of hashing
 // alone. ok is false if the file system cannot.
-func (w *Writer) addLink(dir *disk.Dir, name string, f *disk.File, a object.Algorithm, tick func(int64)) (d object.Digest, ok bool, err error) {
+func (w *Writer) addLink(dir *disk.Dir, name string, f *disk.File, before disk.Stat, a object.Algorithm, tick func(int64)) (d object.Digest, ok bool, err error) {
 	d, _, err = copyHash(nil, readerAt(f), a, tick)
 	if err != nil {
 		return d, false, err
+	}
+	// A link changes the change time, so what the hash is of is settled now.
+	if after, err := f.Stat(); err != nil || !before.SameContent(after) {
+		return d, false, errors.Join(err, errChanged)
 	}
 	if st, err := w.c.Stat(d); err == nil && st.Nlink > 1 {
 		// Others link to the object: keep it, if it is what it says.
@@ -214,8 +226,23 @@ func (w *Writer) addLink(dir *disk.Dir, name string, f *disk.File, a object.Algo
 		return d, false, w.fail(err)
 	}
 	s := staged{dir: shard, name: w.staging.Next(), chmod: true}
-	if dir.Link(name, shard, s.name) != nil {
+	if err := dir.Link(name, shard, s.name); err != nil {
+		if disk.IsNoSpace(err) {
+			return d, false, w.fail(err)
+		}
 		return d, false, nil
+	}
+	// The name may be another file's by now.
+	st, err := shard.Lstat(s.name)
+	if err == nil && (st.Ino != before.Ino || st.Dev != before.Dev || st.Size != before.Size || st.MTime != before.MTime) {
+		err = errChanged
+	}
+	if err == nil {
+		err = w.batch.Written(f)
+	}
+	if err != nil {
+		w.drop(nil, s)
+		return d, false, w.fail(err)
 	}
 	w.pend(d, s)
 	return d, true, nil

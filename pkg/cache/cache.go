@@ -107,7 +107,7 @@ func (c *Cache) openRoot(create bool) (*disk.Dir, error) {
 		return c.root, nil
 	}
 	if create {
-		if err := os.MkdirAll(c.path, c.dirMode()); err != nil {
+		if err := c.makeRoot(); err != nil {
 			return nil, fmt.Errorf("make the cache folder: %w", err)
 		}
 		if c.opts.Shared {
@@ -123,6 +123,34 @@ func (c *Cache) openRoot(create bool) (*disk.Dir, error) {
 	}
 	c.root = d
 	return d, nil
+}
+
+// makeRoot makes the cache's folder with its parents, and their names durable.
+func (c *Cache) makeRoot() error {
+	var fresh []string // folders that get a new name in them
+	for p := c.path; ; p = filepath.Dir(p) {
+		if _, err := os.Lstat(p); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if fresh = append(fresh, filepath.Dir(p)); filepath.Dir(p) == p {
+			break
+		}
+	}
+	if err := os.MkdirAll(c.path, c.dirMode()); err != nil {
+		return err
+	}
+	for _, p := range fresh {
+		d, err := disk.OpenDir(p)
+		if err != nil {
+			continue // one may make folders where one may not look
+		}
+		err = d.Sync()
+		d.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // withShard calls f with the folder of d's objects and d's name in it. If the
@@ -332,10 +360,8 @@ func (c *Cache) List(ctx context.Context, a object.Algorithm) iter.Seq2[object.I
 			return
 		}
 		for _, n := range names {
-			if len(n.Name) != 2 || !listShard(ctx, top, a, n.Name, yield) {
-				if len(n.Name) == 2 {
-					return
-				}
+			if len(n.Name) == 2 && !listShard(ctx, top, a, n.Name, yield) {
+				return
 			}
 		}
 	}
@@ -348,8 +374,12 @@ func listShard(ctx context.Context, top *disk.Dir, a object.Algorithm, shard str
 		return false
 	}
 	dir, err := top.Open(shard)
-	if err != nil {
+	switch {
+	case errors.Is(err, disk.ErrLink), errors.Is(err, fs.ErrNotExist), err != nil && disk.IsNotDir(err):
 		return true // not a folder, so no objects
+	case err != nil:
+		yield(object.Info{}, err)
+		return false
 	}
 	defer dir.Close()
 	names, err := dir.ReadDir()
@@ -363,8 +393,12 @@ func listShard(ctx context.Context, top *disk.Dir, a object.Algorithm, shard str
 			continue
 		}
 		st, err := dir.Lstat(n.Name)
-		if err != nil || !st.IsRegular() {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsRegular() {
 			continue
+		}
+		if err != nil {
+			yield(object.Info{}, err)
+			return false
 		}
 		if !yield(object.Info{Digest: d, Size: st.Size}, nil) {
 			return false
@@ -403,4 +437,21 @@ func (c *Cache) Clean() {
 	if err == nil {
 		disk.CleanStaging(root)
 	}
+}
+
+// Missing counts the objects of ds that the cache lacks. It lists folders
+// rather than asking for each object where that is cheaper, so it says
+// nothing of sizes.
+func (c *Cache) Missing(ctx context.Context, ds []object.Digest) (int, error) {
+	have, err := c.Has(ctx, ds)
+	if err != nil {
+		return 0, err
+	}
+	missing := 0
+	for _, d := range ds {
+		if _, ok := have[d]; !ok {
+			missing++
+		}
+	}
+	return missing, nil
 }

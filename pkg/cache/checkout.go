@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 
@@ -16,6 +18,9 @@ type Target struct {
 	Dir  *disk.Dir // the folder in the workspace
 	Name string
 	Exec bool // the file is to be executable
+	// Replace is asked before anything that is there is replaced, which an
+	// error prevents. Nil replaces always.
+	Replace func(old disk.Stat) error
 }
 
 // Checkout gives an object a name in the workspace, replacing what is there,
@@ -24,18 +29,20 @@ type Target struct {
 // either what it held before or the whole object. Staging lies on the
 // workspace's file system.
 func (c *Cache) Checkout(ctx context.Context, d object.Digest, to Target, staging *disk.Staging, shard int, tick func(int64)) (LinkType, error) {
-	dir, err := staging.Shard(shard)
-	if err != nil {
-		return "", err
-	}
-	link, err := c.checkoutVia(ctx, d, to, dir, staging.Next(), tick)
-	if err != nil && disk.IsCrossDevice(err) {
+	if !staging.Foreign(to.Dir) {
+		dir, err := staging.Shard(shard)
+		if err != nil {
+			return "", err
+		}
+		link, err := c.checkoutVia(ctx, d, to, dir, staging.Next(), tick)
+		if err == nil || !disk.IsCrossDevice(err) {
+			return link, err
+		}
 		// Another file system is mounted here; the staging folder is of no
 		// use to it.
-		name := ".cairn-" + staging.Next() + ".tmp"
-		return c.checkoutVia(ctx, d, to, to.Dir, name, tick)
+		staging.MarkForeign(to.Dir)
 	}
-	return link, err
+	return c.checkoutVia(ctx, d, to, to.Dir, disk.TempName(), tick)
 }
 
 func (c *Cache) checkoutVia(ctx context.Context, d object.Digest, to Target, tmpDir *disk.Dir, tmp string, tick func(int64)) (LinkType, error) {
@@ -46,7 +53,7 @@ func (c *Cache) checkoutVia(ctx context.Context, d object.Digest, to Target, tmp
 	defer f.Close()
 	link, err := c.materialise(ctx, d, f, st, to, tmpDir, tmp, tick)
 	if err == nil {
-		err = tmpDir.Rename(tmp, to.Dir, to.Name)
+		err = to.take(tmpDir, tmp)
 		if err == nil && link == Hardlink {
 			// Renaming one name of a file onto another of its names leaves
 			// both, by POSIX.
@@ -60,8 +67,30 @@ func (c *Cache) checkoutVia(ctx context.Context, d object.Digest, to Target, tmp
 	return link, nil
 }
 
+// take gives tmp the target's name.
+func (t Target) take(from *disk.Dir, tmp string) error {
+	if t.Replace == nil {
+		return from.Rename(tmp, t.Dir, t.Name)
+	}
+	err := from.RenameNew(tmp, t.Dir, t.Name)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	old, err := t.Dir.Lstat(t.Name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil {
+		if err := t.Replace(old); err != nil {
+			return err
+		}
+	}
+	return from.Rename(tmp, t.Dir, t.Name)
+}
+
 // materialise makes tmp out of the object, with the first link type that works.
 func (c *Cache) materialise(ctx context.Context, d object.Digest, f *disk.File, st disk.Stat, to Target, dir *disk.Dir, tmp string, tick func(int64)) (LinkType, error) {
+	var why error // the last link type did not work
 	for _, l := range c.opts.Links {
 		var ok bool
 		var err error
@@ -69,9 +98,9 @@ func (c *Cache) materialise(ctx context.Context, d object.Digest, f *disk.File, 
 		case Reflink:
 			ok, err = c.reflinkOut(ctx, d, f, st, to, dir, tmp, tick)
 		case Hardlink:
-			ok, err = c.hardlinkOut(ctx, d, f, st, to, dir, tmp, tick)
+			ok, err = c.hardlinkOut(ctx, d, f, st, to, dir, tmp, tick, &why)
 		case Symlink:
-			ok, err = c.symlinkOut(ctx, d, f, dir, tmp, tick)
+			ok, err = c.symlinkOut(ctx, d, f, st, to, dir, tmp, tick, &why)
 		case Copy:
 			ok, err = true, c.copyOut(ctx, d, f, st, to, dir, tmp, tick)
 		}
@@ -79,7 +108,8 @@ func (c *Cache) materialise(ctx context.Context, d object.Digest, f *disk.File, 
 			return l, err
 		}
 	}
-	return "", errs.WithHint(errs.New(errs.Unsupported, "no link type of %v works between %q and %q", c.opts.Links, c.path, to.Dir.Path()),
+	return "", errs.WithHint(&errs.Error{Kind: errs.Unsupported, Err: why,
+		Msg: fmt.Sprintf("no link type of %v works between %q and %q", c.opts.Links, c.path, to.Dir.Path())},
 		"Allow copies: cairn config cache.type \"reflink,copy\".")
 }
 
@@ -93,9 +123,47 @@ func workMode(exec bool) fs.FileMode {
 
 // prove hashes an object's bytes.
 func prove(ctx context.Context, d object.Digest, f *disk.File, tick func(int64)) error {
+	if st, err := f.Stat(); err == nil && st.Size <= smallFile {
+		return proveSmall(d, f, int(st.Size), tick)
+	}
 	got, _, err := copyHash(nil, ctxReader{ctx, readerAt(f)}, d.Algorithm(), tick)
 	if err == nil && got != d.AsFile() {
 		err = object.Mismatch(d, got)
+	}
+	return err
+}
+
+// proveSmall is prove for what fits in memory.
+func proveSmall(d object.Digest, f *disk.File, size int, tick func(int64)) error {
+	bp := smallBuf(size + 1)
+	defer smallBufs.Put(bp)
+	n, err := f.ReadAt((*bp)[:size+1], 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if got := object.Sum(d.Algorithm(), (*bp)[:n]); got != d.AsFile() {
+		return object.Mismatch(d, got)
+	}
+	if tick != nil {
+		tick(int64(n))
+	}
+	return nil
+}
+
+// protect takes the right to write from an object that a workspace file is to
+// share: a change through the link would damage it. An executable file makes
+// the object executable, as DVC has it.
+func protect(dir *disk.Dir, name string, st disk.Stat, exec bool) error {
+	mode := st.Mode.Perm()&^0o222 | objectMode
+	if exec {
+		mode |= 0o100
+	}
+	if mode == st.Mode.Perm() {
+		return nil
+	}
+	err := dir.Chmod(name, mode)
+	if errors.Is(err, fs.ErrPermission) && st.Mode&0o222 == 0 {
+		return nil // another user's object in a shared cache; only the bit to execute is lacking
 	}
 	return err
 }
@@ -124,7 +192,7 @@ func (c *Cache) reflinkOut(ctx context.Context, d object.Digest, f *disk.File, s
 	return ok, err
 }
 
-func (c *Cache) hardlinkOut(ctx context.Context, d object.Digest, f *disk.File, st disk.Stat, to Target, dir *disk.Dir, tmp string, tick func(int64)) (bool, error) {
+func (c *Cache) hardlinkOut(ctx context.Context, d object.Digest, f *disk.File, st disk.Stat, to Target, dir *disk.Dir, tmp string, tick func(int64), why *error) (bool, error) {
 	if st.Size == 0 {
 		// An empty file shares nothing, and a link would make it read-only.
 		return true, c.copyOut(ctx, d, f, st, to, dir, tmp, tick)
@@ -134,19 +202,23 @@ func (c *Cache) hardlinkOut(ctx context.Context, d object.Digest, f *disk.File, 
 	}
 	linked := false
 	err := c.withShard(d, false, func(from *disk.Dir, name string) error {
-		if err := from.Link(name, dir, tmp); err != nil {
+		if *why = protect(from, name, st, to.Exec); *why != nil {
+			return nil
+		}
+		if *why = from.Link(name, dir, tmp); *why != nil {
 			return nil // another device, or links not allowed: try the next type
 		}
 		linked = true
-		if to.Exec {
-			return dir.Chmod(tmp, objectMode|0o100)
+		if now, err := dir.Lstat(tmp); err != nil || now.Ino != st.Ino || now.Size != st.Size {
+			// What was proven is not what was linked.
+			return errors.Join(err, errs.New(errs.Conflict, "object %s was replaced while it was linked", d))
 		}
 		return nil
 	})
 	return linked, err
 }
 
-func (c *Cache) symlinkOut(ctx context.Context, d object.Digest, f *disk.File, dir *disk.Dir, tmp string, tick func(int64)) (bool, error) {
+func (c *Cache) symlinkOut(ctx context.Context, d object.Digest, f *disk.File, st disk.Stat, to Target, dir *disk.Dir, tmp string, tick func(int64), why *error) (bool, error) {
 	if err := prove(ctx, d, f, tick); err != nil {
 		return false, err
 	}
@@ -154,7 +226,13 @@ func (c *Cache) symlinkOut(ctx context.Context, d object.Digest, f *disk.File, d
 	if err != nil {
 		return false, err
 	}
-	return dir.Symlink(abs, tmp) == nil, nil
+	err = c.withShard(d, false, func(from *disk.Dir, name string) error {
+		if *why = protect(from, name, st, to.Exec); *why == nil {
+			*why = dir.Symlink(abs, tmp)
+		}
+		return nil
+	})
+	return *why == nil, err
 }
 
 func (c *Cache) copyOut(ctx context.Context, d object.Digest, f *disk.File, st disk.Stat, to Target, dir *disk.Dir, tmp string, tick func(int64)) error {
@@ -165,8 +243,7 @@ func (c *Cache) copyOut(ctx context.Context, d object.Digest, f *disk.File, st d
 	if err != nil {
 		return err
 	}
-	disk.WillRead(f)
-	got, _, err := copyHash(out, ctxReader{ctx, readerAt(f)}, d.Algorithm(), tick)
+	got, _, err := copyFile(ctx, out, f, d.Algorithm(), tick)
 	if err == nil && got != d.AsFile() {
 		err = object.Mismatch(d, got)
 	}
@@ -206,9 +283,68 @@ func (c *Cache) LinkedTo(target string) (object.Digest, bool) {
 	if err != nil {
 		return object.Digest{}, false
 	}
-	rel, err := filepath.Rel(abs, target)
+	if d, ok := keyBelow(abs, target); ok {
+		return d, true
+	}
+	// The same cache by another path, through a link above it.
+	if abs, err = filepath.EvalSymlinks(abs); err != nil {
+		return object.Digest{}, false
+	}
+	folder, err := filepath.EvalSymlinks(filepath.Dir(target))
+	if err != nil {
+		return object.Digest{}, false
+	}
+	return keyBelow(abs, filepath.Join(folder, filepath.Base(target)))
+}
+
+func keyBelow(root, target string) (object.Digest, bool) {
+	rel, err := filepath.Rel(root, target)
 	if err != nil {
 		return object.Digest{}, false
 	}
 	return object.ParseKey(filepath.ToSlash(rel))
+}
+
+// Verify reads an object and reports whether its bytes have the digest. A
+// missing object is false without an error.
+func (c *Cache) Verify(ctx context.Context, d object.Digest) (bool, error) {
+	f, _, err := c.open(d)
+	if errs.Is(err, errs.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	err = prove(ctx, d, f, nil)
+	if errs.Is(err, errs.Corrupt) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// CopyFile replaces a plain file by a copy of it that shares nothing with
+// other names, by way of a temporary name in tmpDir. The copy has the digest d
+// or the file is left alone.
+func CopyFile(ctx context.Context, dir *disk.Dir, name string, tmpDir *disk.Dir, tmp string, d object.Digest) error {
+	src, err := dir.OpenFile(name)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	out, err := tmpDir.Create(tmp, workMode(false))
+	if err != nil {
+		return err
+	}
+	got, _, err := copyHash(out, ctxReader{ctx, readerAt(src)}, d.Algorithm(), nil)
+	if err == nil && got != d {
+		err = errs.New(errs.Conflict, "%q changes while it is read", src.Name())
+	}
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = tmpDir.Rename(tmp, dir, name)
+	}
+	if err != nil {
+		_ = tmpDir.Remove(tmp)
+	}
+	return err
 }

@@ -17,5 +17,6 @@ func openShards() int {
 	if lim.Cur > 1<<20 {
 		return 768
 	}
-	return min(768, max(0, int(lim.Cur)-reservedFiles))
+	// The other caches of the process, a local remote say, want theirs too.
+	return min(768, max(0, int(lim.Cur)-reservedFiles)/3)
 }

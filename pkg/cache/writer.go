@@ -26,6 +26,10 @@ type Writer struct {
 	staging *disk.Staging
 	batch   disk.Batch
 	turn    atomic.Int64 // spreads new files over the staging folder's shards
+	// absent holds the shards that did not exist when they were first asked
+	// for. If another process makes one later, its objects are written twice,
+	// to the same bytes.
+	absent sync.Map
 
 	mu      sync.Mutex
 	pending map[object.Digest]staged
@@ -57,6 +61,9 @@ func (c *Cache) BeginAdd() (*Writer, error) {
 
 // create makes a file in staging.
 func (w *Writer) create() (*disk.File, staged, error) {
+	if w.isClosed() {
+		return nil, staged{}, errClosed
+	}
 	dir, err := w.staging.Shard(int(w.turn.Add(1)))
 	if err != nil {
 		return nil, staged{}, w.fail(err)
@@ -73,6 +80,14 @@ func (w *Writer) create() (*disk.File, staged, error) {
 		}
 	}
 	return f, s, nil
+}
+
+var errClosed = errors.New("the batch of writes to the cache is over")
+
+func (w *Writer) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
 }
 
 // drop removes a file from staging. f may be nil.
@@ -184,10 +199,23 @@ func (w *Writer) write(d object.Digest, b []byte) error {
 // PutBytes stores a small object that the caller has just hashed, such as a
 // manifest. A damaged object in its place is replaced.
 func (w *Writer) PutBytes(d object.Digest, b []byte) error {
-	if w.isPending(d) || w.c.holds(d, b) {
+	if w.isPending(d) || w.holds(d, b) {
 		return nil
 	}
 	return w.write(d, b)
+}
+
+// holds is [Cache.holds], which it asks only if the object's shard was there.
+func (w *Writer) holds(d object.Digest, b []byte) bool {
+	shard := [2]byte{byte(d.Algorithm()), d.First()}
+	if _, gone := w.absent.Load(shard); gone {
+		return false
+	}
+	ok, missing := w.c.holds(d, b)
+	if missing {
+		w.absent.Store(shard, true)
+	}
+	return ok
 }
 
 func checkPut(want, got object.Digest, size, n int64) error {
@@ -221,9 +249,14 @@ func (w *Writer) Commit(ctx context.Context) error {
 		w.mu.Unlock()
 		return nil
 	}
-	todo := make([]object.Digest, 0, len(w.pending))
+	files := make([]object.Digest, 0, len(w.pending))
+	var manifests []object.Digest
 	for d := range w.pending {
-		todo = append(todo, d)
+		if d.IsDir() {
+			manifests = append(manifests, d)
+		} else {
+			files = append(files, d)
+		}
 	}
 	w.mu.Unlock()
 
@@ -233,10 +266,14 @@ func (w *Writer) Commit(ctx context.Context) error {
 	if err := w.batch.Flush(w.root); err != nil {
 		return w.fail(err)
 	}
-	if err := w.publish(todo); err != nil {
+	// Where a manifest is, its files are taken to be.
+	if err := w.publish(files); err != nil {
 		return w.fail(err)
 	}
-	return w.fail(w.syncNames(todo))
+	if err := w.publish(manifests); err != nil {
+		return w.fail(err)
+	}
+	return w.fail(w.syncNames(append(files, manifests...)))
 }
 
 // publish renames staged objects to their digests.
@@ -308,20 +345,28 @@ func (w *Writer) Abort() {
 	_ = w.staging.Close()
 }
 
-// holds reports whether the cache has the object d with exactly these bytes.
-func (c *Cache) holds(d object.Digest, b []byte) bool {
-	f, st, err := c.open(d)
+// holds reports whether the cache has the object d with exactly these bytes,
+// and if not, whether even its shard is missing.
+func (c *Cache) holds(d object.Digest, b []byte) (ok, noShard bool) {
+	noShard = true
+	var f *disk.File
+	err := c.withShard(d, false, func(dir *disk.Dir, name string) (err error) {
+		noShard = false
+		f, err = dir.OpenFile(name)
+		return err
+	})
 	if err != nil {
-		return false
+		return false, noShard
 	}
 	defer f.Close()
-	if st.Size != int64(len(b)) {
-		return false
+	st, err := f.Stat()
+	if err != nil || !st.IsRegular() || st.Size != int64(len(b)) {
+		return false, false
 	}
 	bp := smallBuf(len(b) + 1)
 	defer smallBufs.Put(bp)
 	n, err := readSized(f, *bp, len(b))
-	return err == nil && bytes.Equal((*bp)[:n], b)
+	return err == nil && bytes.Equal((*bp)[:n], b), false
 }
 
 // Holds reports whether the batch has the object, not yet visible.

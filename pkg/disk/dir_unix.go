@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,8 @@ type Dir struct {
 	fd   int
 	path string
 	hook Hook
+	// listing is held by ReadDir, which moves the handle's offset.
+	listing *sync.Mutex
 }
 
 // OpenDir opens the folder at an ordinary path, following links to it: the
@@ -28,18 +31,26 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &Dir{fd: fd, path: path}, nil
+	return &Dir{fd: fd, path: path, listing: new(sync.Mutex)}, nil
 }
 
 // WithHook returns the same folder with a hook for tests; folders opened
 // through it inherit the hook. Closing either closes both.
-func (d *Dir) WithHook(h Hook) *Dir { return &Dir{fd: d.fd, path: d.path, hook: h} }
+func (d *Dir) WithHook(h Hook) *Dir { return &Dir{fd: d.fd, path: d.path, hook: h, listing: d.listing} }
 
 // Path is the folder's path as it was opened, for messages.
 func (d *Dir) Path() string { return d.path }
 
-// Close releases the handle.
-func (d *Dir) Close() error { return unix.Close(d.fd) }
+// Close releases the handle. A second Close is an error and harmless: the
+// number may be another file's by then.
+func (d *Dir) Close() error {
+	fd := d.fd
+	d.fd = -1
+	if fd < 0 {
+		return fs.ErrClosed
+	}
+	return unix.Close(fd)
+}
 
 func (d *Dir) ask(op, name string) error {
 	if d.hook == nil {
@@ -58,7 +69,7 @@ func (d *Dir) Open(name string) (*Dir, error) {
 	if err != nil {
 		return nil, d.fail("open", name, notDirIfLink(d.fd, name, err))
 	}
-	return &Dir{fd: fd, path: d.path + "/" + name, hook: d.hook}, nil
+	return &Dir{fd: fd, path: d.path + "/" + name, hook: d.hook, listing: new(sync.Mutex)}, nil
 }
 
 // ErrLink says that a symbolic link stands where a file or folder must.
@@ -132,7 +143,7 @@ func fromUnix(st *unix.Stat_t) Stat {
 // ErrLink; a pipe or device is opened without waiting for its other end and
 // then refused.
 func (d *Dir) OpenFile(name string) (*File, error) {
-	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, d.fail("open", name, notDirIfLink(d.fd, name, err))
 	}
@@ -168,6 +179,10 @@ func (d *Dir) Rename(name string, to *Dir, newName string) error {
 	if err := to.ask("rename", newName); err != nil {
 		return err
 	}
+	return d.rename(name, to, newName)
+}
+
+func (d *Dir) rename(name string, to *Dir, newName string) error {
 	if err := unix.Renameat(d.fd, name, to.fd, newName); err != nil {
 		return &os.LinkError{Op: "rename", Old: d.path + "/" + name, New: to.path + "/" + newName, Err: err}
 	}
@@ -234,17 +249,15 @@ func (d *Dir) Chmod(name string, perm fs.FileMode) error {
 	if err := d.ask("chmod", name); err != nil {
 		return err
 	}
-	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err == unix.EACCES {
-		// Not readable, so it cannot be opened for fchmod.
-		if st, serr := d.Lstat(name); serr != nil || st.IsLink() {
-			return d.fail("chmod", name, ErrLink)
-		}
-		if err := unix.Fchmodat(d.fd, name, modeBits(perm), 0); err != nil {
-			return d.fail("chmod", name, err)
-		}
+	err := unix.Fchmodat(d.fd, name, modeBits(perm), unix.AT_SYMLINK_NOFOLLOW)
+	if err == nil {
 		return nil
 	}
+	if err != unix.EOPNOTSUPP && err != unix.ENOSYS && err != unix.EINVAL {
+		return d.fail("chmod", name, err)
+	}
+	// An older kernel, or a link.
+	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return d.fail("chmod", name, notDirIfLink(d.fd, name, err))
 	}
@@ -378,7 +391,12 @@ func (f *File) Sync() error {
 
 // Close releases the handle.
 func (f *File) Close() error {
-	if err := unix.Close(f.fd); err != nil && err != unix.EINTR {
+	fd := f.fd
+	f.fd = -1
+	if fd < 0 {
+		return f.fail("close", fs.ErrClosed)
+	}
+	if err := unix.Close(fd); err != nil && err != unix.EINTR {
 		return f.fail("close", err)
 	}
 	return nil
@@ -412,8 +430,8 @@ func IsNoSpace(err error) bool {
 // IsReadOnly reports whether err says that the file system takes no writes.
 func IsReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
 
-// Umask is the process's file mode mask, read once at start-up where the
-// system has no way to read it without setting it.
+// Umask is the process's file mode mask, read once where the system has no way
+// to read it without setting it.
 func Umask() fs.FileMode {
 	if b, err := os.ReadFile("/proc/self/status"); err == nil {
 		for line := range strings.Lines(string(b)) {
@@ -426,7 +444,11 @@ func Umask() fs.FileMode {
 			}
 		}
 	}
-	m := unix.Umask(0)
+	return onceUmask()
+}
+
+var onceUmask = sync.OnceValue(func() fs.FileMode {
+	m := unix.Umask(0o077)
 	unix.Umask(m)
 	return fs.FileMode(m)
-}
+})

@@ -172,6 +172,10 @@ func (d *Dir) Rename(name string, to *Dir, newName string) error {
 	if err := to.ask("rename", newName); err != nil {
 		return err
 	}
+	return d.rename(name, to, newName)
+}
+
+func (d *Dir) rename(name string, to *Dir, newName string) error {
 	err := os.Rename(d.full(name), to.full(newName))
 	if errors.Is(err, fs.ErrPermission) && to.plain("rename", newName) == nil {
 		if cerr := to.root.Chmod(newName, 0o666); cerr == nil {
@@ -300,6 +304,11 @@ func (f *File) Close() error { return f.f.Close() }
 
 // Reflink reports that the system cannot.
 func Reflink(dst, src *File) (bool, error) { return false, nil }
+
+// CopyRange reports that the system cannot.
+func CopyRange(dst, src *File, off int64, n int) (copied int, ok bool, err error) {
+	return 0, false, nil
+}
 
 // WillRead does nothing here.
 func WillRead(f *File) {}

@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"bytes"
+	"encoding/binary"
 	"io/fs"
 	"sync"
 	"unsafe"
@@ -15,6 +17,8 @@ var direntBufs = sync.Pool{New: func() any { b := make([]byte, direntBuf); retur
 
 // ReadDir lists d from its beginning, in the file system's order.
 func (d *Dir) ReadDir() ([]Entry, error) {
+	d.listing.Lock()
+	defer d.listing.Unlock()
 	if _, err := unix.Seek(d.fd, 0, 0); err != nil {
 		return nil, d.fail("readdir", ".", err)
 	}
@@ -34,18 +38,18 @@ func (d *Dir) ReadDir() ([]Entry, error) {
 			return out, nil
 		}
 		for b := buf[:n]; len(b) > 0; {
-			rec := (*unix.Dirent)(unsafe.Pointer(&b[0]))
-			nameBytes := b[unsafe.Offsetof(rec.Name):rec.Reclen]
-			b = b[rec.Reclen:]
-			end := 0
-			for end < len(nameBytes) && nameBytes[end] != 0 {
-				end++
+			length := binary.NativeEndian.Uint16(b[unsafe.Offsetof(unix.Dirent{}.Reclen):])
+			ino := binary.NativeEndian.Uint64(b[unsafe.Offsetof(unix.Dirent{}.Ino):])
+			kind := b[unsafe.Offsetof(unix.Dirent{}.Type)]
+			name := b[unsafe.Offsetof(unix.Dirent{}.Name):length]
+			b = b[length:]
+			if end := bytes.IndexByte(name, 0); end >= 0 {
+				name = name[:end]
 			}
-			nameBytes = nameBytes[:end]
-			if rec.Ino == 0 || string(nameBytes) == "." || string(nameBytes) == ".." {
+			if ino == 0 || string(name) == "." || string(name) == ".." {
 				continue
 			}
-			out = append(out, Entry{Name: string(nameBytes), Type: direntType(rec.Type)})
+			out = append(out, Entry{Name: string(name), Type: direntType(kind)})
 		}
 	}
 }

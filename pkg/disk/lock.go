@@ -37,7 +37,7 @@ const lockPatience = 300 * time.Millisecond
 // never deleted. If the lock stays held the error is errs.Locked and names
 // the holder.
 func Acquire(ctx context.Context, path string, o LockOptions) (*Lock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +49,17 @@ func Acquire(ctx context.Context, path string, o LockOptions) (*Lock, error) {
 			f.Close()
 			return nil, fmt.Errorf("lock %q: %w", path, err)
 		}
-		if ok {
+		if ok && isStill(f, path) {
 			break
+		}
+		if ok {
+			// Somebody deleted the file before we had its lock, so that the
+			// lock of the name is another one now.
+			f.Close()
+			if f, err = openRegular(path); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		waited := time.Since(begin)
 		if o.Timeout >= 0 && waited >= o.Timeout {
@@ -75,6 +84,32 @@ func Acquire(ctx context.Context, path string, o LockOptions) (*Lock, error) {
 		_, _ = f.WriteAt([]byte(" "+strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return &Lock{f: f}, nil
+}
+
+func openRegular(path string) (*os.File, error) {
+	f, err := openLock(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = errs.New(errs.Invalid, "lock %q is not a regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// isStill reports whether path still names the open file f.
+func isStill(f *os.File, path string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(path)
+	return err == nil && os.SameFile(open, named)
 }
 
 // Release gives the lock up.

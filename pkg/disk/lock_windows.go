@@ -17,6 +17,18 @@ func tryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
+// tryLockDir reports true: folders have no locks.
+func tryLockDir(d *Dir) bool { return true }
+
+// openLock opens or makes the file of a lock. A link in its place could lead
+// out of the repository.
+func openLock(path string) (*os.File, error) {
+	if fi, err := os.Lstat(path); err == nil && !fi.Mode().IsRegular() {
+		return nil, &os.PathError{Op: "open", Path: path, Err: ErrLink}
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+}
+
 func unlock(f *os.File) error {
 	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{})
 }

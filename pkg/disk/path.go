@@ -23,7 +23,8 @@ func CheckRel(rel string) error {
 	if rel[0] == '/' || rel[0] == '\\' {
 		return errs.New(errs.Invalid, "path %q is absolute", rel)
 	}
-	if !utf8.ValidString(rel) {
+	// The replacement rune is what reading such a name from JSON leaves.
+	if !utf8.ValidString(rel) || strings.ContainsRune(rel, utf8.RuneError) {
 		return errs.New(errs.Invalid, "path %q is not valid UTF-8", rel)
 	}
 	rest := rel

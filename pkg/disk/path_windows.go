@@ -18,3 +18,6 @@ func checkNameForOS(rel, name string) error {
 }
 
 func quoteASCII(s string) string { return strconv.Quote(s) }
+
+// foldsCaseHere is what to assume of a file system that cannot be asked.
+const foldsCaseHere = true

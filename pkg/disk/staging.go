@@ -26,6 +26,8 @@ type Staging struct {
 	mu     sync.Mutex
 	dir    *Dir
 	shards [stagingShards]*Dir
+
+	foreign sync.Map // *Dir → true: renames to there do not work
 }
 
 // stagingShards spreads new files over folders, since a folder takes one new
@@ -34,7 +36,34 @@ const stagingShards = 8
 
 // NewStaging prepares a staging folder in parent, which must outlive it.
 func NewStaging(parent *Dir) *Staging {
-	return &Staging{parent: parent, name: stagingPrefix + hostTag() + "-" + strconv.Itoa(os.Getpid()) + "-" + uniqueSuffix()}
+	return &Staging{parent: parent, name: TempName()}
+}
+
+// TempName is a new name that tells every cairn on every host whose it is:
+// that of a staging folder, or of a file that cannot be staged elsewhere.
+func TempName() string {
+	return stagingPrefix + hostTag() + "-" + strconv.Itoa(os.Getpid()) + "-" + uniqueSuffix()
+}
+
+// tempOwner takes a TempName apart; ok is false for any other name.
+func tempOwner(name string) (host string, pid int, ok bool) {
+	rest, ok := strings.CutPrefix(name, stagingPrefix)
+	parts := strings.Split(rest, "-")
+	if !ok || len(parts) != 3 || len(parts[2]) != 2*suffixBytes {
+		return "", 0, false
+	}
+	if _, err := hex.DecodeString(parts[2]); err != nil {
+		return "", 0, false
+	}
+	pid, err := strconv.Atoi(parts[1])
+	return parts[0], pid, err == nil && parts[0] != ""
+}
+
+// IsTempName reports whether name is one that TempName made, here or
+// elsewhere: never data of the user's.
+func IsTempName(name string) bool {
+	_, _, ok := tempOwner(name)
+	return ok
 }
 
 // Shard returns the i-th sub-folder, for any i.
@@ -51,8 +80,12 @@ func (s *Staging) Shard(i int) (*Dir, error) {
 		}
 		dir, err := s.parent.Open(s.name)
 		if err != nil {
+			_ = s.parent.RemoveDir(s.name)
 			return nil, err
 		}
+		// Shows those to whom our process number says nothing, in another
+		// container say, that the folder is in use.
+		tryLockDir(dir)
 		s.dir = dir
 	}
 	name := strconv.Itoa(i)
@@ -69,6 +102,28 @@ func (s *Staging) Shard(i int) (*Dir, error) {
 
 // Next returns a name not used before in this staging folder.
 func (s *Staging) Next() string { return strconv.FormatUint(s.seq.Add(1), 36) }
+
+// Foreign reports whether MarkForeign was called for the folder.
+func (s *Staging) Foreign(to *Dir) bool {
+	_, ok := s.foreign.Load(to)
+	return ok
+}
+
+// MarkForeign remembers that files cannot be renamed from here to a folder,
+// which lies on another file system.
+func (s *Staging) MarkForeign(to *Dir) { s.foreign.Store(to, true) }
+
+// FoldsCase reports whether the file system takes names that differ in case
+// for the same.
+func (s *Staging) FoldsCase() bool {
+	if _, err := s.Shard(0); err != nil {
+		return foldsCaseHere
+	}
+	if strings.ToUpper(s.name) == s.name {
+		return foldsCaseHere
+	}
+	return s.parent.Exists(strings.ToUpper(s.name))
+}
 
 // Close removes the folder and what is left in it.
 func (s *Staging) Close() error {
@@ -88,27 +143,32 @@ func (s *Staging) Close() error {
 	return s.parent.RemoveAll(s.name)
 }
 
-// CleanStaging removes the staging folders in d whose process on this host is
-// gone. Folders of other hosts are left.
+// CleanStaging removes the staging folders and temporary files in d whose
+// process on this host is gone. Those of other hosts are left, and so are
+// folders that somebody holds, whatever his number.
 func CleanStaging(d *Dir) {
 	list, err := d.ReadDir()
 	if err != nil {
 		return
 	}
 	for _, e := range list {
-		rest, ok := strings.CutPrefix(e.Name, stagingPrefix)
-		if !ok {
+		host, pid, ok := tempOwner(e.Name)
+		if !ok || host != hostTag() || pid == os.Getpid() || Alive(pid) {
 			continue
 		}
-		rest, ok = strings.CutPrefix(rest, hostTag()+"-")
-		if !ok {
+		if e.Type.IsDir() {
+			dir, err := d.Open(e.Name)
+			if err != nil {
+				continue
+			}
+			free := tryLockDir(dir)
+			if free {
+				_ = d.RemoveAll(e.Name)
+			}
+			dir.Close()
 			continue
 		}
-		pid, err := strconv.Atoi(strings.SplitN(rest, "-", 2)[0])
-		if err != nil || pid == os.Getpid() || Alive(pid) {
-			continue
-		}
-		_ = d.RemoveAll(e.Name)
+		_ = d.Remove(e.Name)
 	}
 }
 
@@ -127,8 +187,11 @@ var hostTag = sync.OnceValue(func() string {
 	}, h)
 })
 
+// suffixBytes of randomness end a temporary name.
+const suffixBytes = 6
+
 func uniqueSuffix() string {
-	var b [6]byte
+	var b [suffixBytes]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		panic(fmt.Sprintf("no randomness: %v", err)) // crypto/rand does not fail
 	}

@@ -19,12 +19,18 @@ func Reflink(dst, src *File) (bool, error) {
 	if err := dst.dir.ask("write", dst.name); err != nil {
 		return false, err
 	}
-	// clonefile makes the name itself, so the empty file gives way.
+	// clonefile makes the name itself, so the empty file gives way; it also
+	// takes the source's mode over, which is not asked for.
+	var st unix.Stat_t
+	if err := unix.Fstat(dst.fd, &st); err != nil {
+		return false, dst.fail("stat", err)
+	}
+	mode := uint32(st.Mode) & 0o777
 	if err := unix.Unlinkat(dst.dir.fd, dst.name, 0); err != nil {
 		return false, dst.fail("clone", err)
 	}
 	if err := unix.Fclonefileat(src.fd, dst.dir.fd, dst.name, unix.CLONE_NOFOLLOW); err != nil {
-		fd, oerr := openat(dst.dir.fd, dst.name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o644)
+		fd, oerr := openat(dst.dir.fd, dst.name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
 		if oerr != nil {
 			return false, dst.fail("create", oerr)
 		}
@@ -38,7 +44,15 @@ func Reflink(dst, src *File) (bool, error) {
 	}
 	unix.Close(dst.fd)
 	dst.fd = fd
+	if err := unix.Fchmod(fd, mode); err != nil {
+		return false, dst.fail("chmod", err)
+	}
 	return true, nil
+}
+
+// CopyRange reports that the system cannot.
+func CopyRange(dst, src *File, off int64, n int) (copied int, ok bool, err error) {
+	return 0, false, nil
 }
 
 // WillRead does nothing here.

@@ -1,6 +1,10 @@
 package disk
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 func fullSync(fd int) error { return unix.Fdatasync(fd) }
 
@@ -11,7 +15,11 @@ func (d *Dir) SyncFS() (bool, error) {
 	if err := d.ask("syncfs", "."); err != nil {
 		return true, err
 	}
-	if err := unix.Syncfs(d.fd); err != nil {
+	switch err := unix.Syncfs(d.fd); err {
+	case nil:
+	case unix.ENOSYS: // some sandboxes
+		unix.Sync()
+	default:
 		return true, d.fail("syncfs", ".", err)
 	}
 	return true, nil
@@ -33,5 +41,43 @@ func Reflink(dst, src *File) (bool, error) {
 	return false, dst.fail("clone", err)
 }
 
+// CopyRange copies up to n bytes at offset off from src to the same place in
+// dst inside the kernel, and returns how many it was, 0 at src's end. ok is
+// false if the file systems cannot; nothing was copied then.
+func CopyRange(dst, src *File, off int64, n int) (copied int, ok bool, err error) {
+	if err := dst.dir.ask("write", dst.name); err != nil {
+		return 0, true, err
+	}
+	from, to := off, off
+	for {
+		copied, err = unix.CopyFileRange(src.fd, &from, dst.fd, &to, n, 0)
+		switch err {
+		case nil:
+			return copied, true, nil
+		case unix.EINTR:
+		case unix.EXDEV, unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP, unix.EPERM, unix.EBADF, unix.ETXTBSY:
+			return 0, false, nil
+		default:
+			return 0, true, dst.fail("write", err)
+		}
+	}
+}
+
 // WillRead tells the kernel that f is about to be read from start to end.
 func WillRead(f *File) { _ = unix.Fadvise(f.fd, 0, 0, unix.FADV_SEQUENTIAL) }
+
+// RenameNew is Rename for a name that must not exist yet; fs.ErrExist says
+// that it does.
+func (d *Dir) RenameNew(name string, to *Dir, newName string) error {
+	if err := to.ask("rename", newName); err != nil {
+		return err
+	}
+	err := unix.Renameat2(d.fd, name, to.fd, newName, unix.RENAME_NOREPLACE)
+	if err == unix.EINVAL || err == unix.ENOSYS || err == unix.EOPNOTSUPP {
+		return d.renameIfAbsent(name, to, newName)
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: d.path + "/" + name, New: to.path + "/" + newName, Err: err}
+	}
+	return nil
+}

@@ -12,5 +12,10 @@ func (d *Dir) SyncFS() (bool, error) { return false, nil }
 // Reflink reports that the system cannot.
 func Reflink(dst, src *File) (bool, error) { return false, nil }
 
+// CopyRange reports that the system cannot.
+func CopyRange(dst, src *File, off int64, n int) (copied int, ok bool, err error) {
+	return 0, false, nil
+}
+
 // WillRead does nothing here.
 func WillRead(f *File) {}

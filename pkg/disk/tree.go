@@ -25,6 +25,12 @@ func (d *Dir) descend(rel string, mkdir fs.FileMode) (*Dir, error) {
 	at := d
 	for {
 		name, rest, more := strings.Cut(rel, "/")
+		if name == ".." || name == "" {
+			if at != d {
+				at.Close()
+			}
+			return nil, errs.New(errs.Invalid, "path %q leads out of %q", rel, d.path)
+		}
 		next, err := at.Open(name)
 		if err != nil && mkdir != 0 && errors.Is(err, fs.ErrNotExist) {
 			if err = at.Mkdir(name, mkdir); err == nil {
@@ -49,8 +55,12 @@ func (d *Dir) descend(rel string, mkdir fs.FileMode) (*Dir, error) {
 
 // Parent opens the folder that holds rel and returns it with rel's last name.
 func (d *Dir) Parent(rel string) (*Dir, string, error) {
+	name := path.Base(rel)
+	if name == ".." || name == "/" {
+		return nil, "", errs.New(errs.Invalid, "path %q leads out of %q", rel, d.path)
+	}
 	dir, err := d.OpenPath(path.Dir(rel))
-	return dir, path.Base(rel), err
+	return dir, name, err
 }
 
 // LstatPath describes what is at a relative path, following no link on the
@@ -78,9 +88,13 @@ func (d *Dir) OpenFilePath(rel string) (*File, error) {
 	return dir.OpenFile(name)
 }
 
-// maxSmallFile bounds what ReadFile takes into memory: stage files, locks,
-// configuration, manifests of some ten million files.
-const maxSmallFile = 2 << 30
+const (
+	// maxText bounds what ReadFile takes into memory: stage files, locks,
+	// configuration.
+	maxText = 256 << 20
+	// maxWhole bounds ReadAll: the index of some ten million files.
+	maxWhole = 2 << 30
+)
 
 // ReadFile reads a plain file at a relative path whole.
 func (d *Dir) ReadFile(rel string) ([]byte, error) {
@@ -89,12 +103,14 @@ func (d *Dir) ReadFile(rel string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return f.ReadAll()
+	return f.readAll(maxText)
 }
 
 // ReadAll reads the rest of a plain file; anything else than a plain file is
 // errs.Invalid.
-func (f *File) ReadAll() ([]byte, error) {
+func (f *File) ReadAll() ([]byte, error) { return f.readAll(maxWhole) }
+
+func (f *File) readAll(most int64) ([]byte, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -102,7 +118,7 @@ func (f *File) ReadAll() ([]byte, error) {
 	if !st.IsRegular() {
 		return nil, errs.New(errs.Invalid, "%q is not a regular file", f.Name())
 	}
-	if st.Size > maxSmallFile {
+	if st.Size > most {
 		return nil, errs.New(errs.Invalid, "%q is too large (%d bytes)", f.Name(), st.Size)
 	}
 	buf := make([]byte, 0, st.Size+1)
@@ -118,7 +134,7 @@ func (f *File) ReadAll() ([]byte, error) {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
 		}
-		if len(buf) > maxSmallFile {
+		if int64(len(buf)) > most {
 			return nil, errs.New(errs.Invalid, "%q is too large", f.Name())
 		}
 	}
@@ -138,18 +154,15 @@ func (d *Dir) WriteFile(rel string, data []byte, perm fs.FileMode) error {
 }
 
 func (d *Dir) writeFile(name string, data []byte, perm fs.FileMode) (err error) {
-	keep := false
+	keep := false // the mode, whatever the umask
 	if st, err := d.Lstat(name); err == nil {
 		if !st.IsRegular() {
-			return errs.New(errs.Invalid, "%q is not a regular file", d.path+"/"+name)
+			return notRegular(d.path+"/"+name, st)
 		}
-		keep = st.Mode.Perm() != perm
+		keep = st.Mode.Perm() != perm&^Umask()
 		perm = st.Mode.Perm()
 	}
-	tmp := "." + name + "." + uniqueSuffix() + ".tmp"
-	if len(tmp) > 255 {
-		tmp = "." + uniqueSuffix() + ".tmp"
-	}
+	tmp := TempName()
 	f, err := d.Create(tmp, perm)
 	if err != nil {
 		return err
@@ -220,6 +233,16 @@ func (d *Dir) RemoveEmptyParents(rel string) {
 			return
 		}
 	}
+}
+
+// renameIfAbsent is RenameNew where the system does not do it in one step.
+func (d *Dir) renameIfAbsent(name string, to *Dir, newName string) error {
+	if _, err := to.Lstat(newName); err == nil {
+		return &fs.PathError{Op: "rename", Path: to.path + "/" + newName, Err: fs.ErrExist}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return d.rename(name, to, newName)
 }
 
 // notRegular says what stands in place of a plain file.

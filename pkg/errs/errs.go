@@ -3,9 +3,12 @@
 package errs
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 )
 
 // Kind is the class of a failure.
@@ -69,7 +72,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // its operand the cause, as in [fmt.Errorf].
 func New(k Kind, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Kind: k, Msg: err.Error(), Err: hidden{errors.Unwrap(err)}.orNil()}
+	cause := errors.Unwrap(err)
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		cause = errors.Join(many.Unwrap()...)
+	}
+	return &Error{Kind: k, Msg: err.Error(), Err: hidden{cause}.orNil()}
 }
 
 // WithHint returns err with a remedy attached; nil stays nil.
@@ -80,9 +87,30 @@ func WithHint(err error, format string, args ...any) error {
 	return &Error{Kind: KindOf(err), Hint: fmt.Sprintf(format, args...), Err: err}
 }
 
-// KindOf returns the class of the outermost classified error in err's chain,
-// or Other.
+// KindOf returns the class of the outermost classified error in err's chain.
+// An error that nobody classified has the class its system error stands for:
+// permission, absence, a full or failing disk, a cancelled context; or Other.
 func KindOf(err error) Kind {
+	if k := classified(err); k != Other {
+		return k
+	}
+	switch {
+	case err == nil:
+		return Other
+	case errors.Is(err, context.Canceled):
+		return Cancelled
+	case errors.Is(err, fs.ErrNotExist):
+		return NotFound
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return Denied
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ENOSPC),
+		errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EMFILE):
+		return Unavailable
+	}
+	return Other
+}
+
+func classified(err error) Kind {
 	for err != nil {
 		if e, ok := errors.AsType[*Error](err); ok {
 			if e.Kind != Other {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/cairndata/cairn/pkg/cache"
 	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/object"
 	"github.com/cairndata/cairn/pkg/progress"
 )
@@ -42,6 +44,8 @@ type Plan struct {
 	// Losing are the files of Create and Remove that exist now, with the
 	// digests they have. Their bytes go.
 	Losing []object.File
+
+	wanted object.Manifest // all that is to be at Path afterwards, within Under
 }
 
 // CreateFile is one file to be checked out.
@@ -84,6 +88,9 @@ func MakePlan(want Want, have *Tree, relink bool) Plan {
 	return p
 }
 
+// hasExec is whether files here can be executable or not.
+const hasExec = runtime.GOOS != "windows"
+
 func (p *Plan) planFile(want Want, have *Tree, relink bool) {
 	file := CreateFile{Path: want.Path, Digest: want.Digest, Size: -1, Exec: want.Exec}
 	switch {
@@ -92,7 +99,7 @@ func (p *Plan) planFile(want Want, have *Tree, relink bool) {
 	case have.IsDir:
 		p.Change = Modified
 		p.removeAll(have, "")
-	case have.Digest == want.Digest && have.Exec == want.Exec && !relink:
+	case have.Digest == want.Digest && (have.Exec == want.Exec || !hasExec) && !relink:
 		return
 	default:
 		p.Change = Modified
@@ -118,6 +125,7 @@ func (p *Plan) planDir(want Want, have *Tree, relink bool) {
 		now = have.Files.Under(want.Under)
 	}
 	files := want.Files.Under(want.Under)
+	p.wanted = want.Files
 	p.merge(files, now, relink)
 	if p.Change == Unchanged && (len(p.Create) > 0 || len(p.Remove) > 0) {
 		p.Change = Modified
@@ -188,6 +196,9 @@ type Applier struct {
 	Jobs    int
 	Task    progress.Task
 	Now     func() time.Time
+	// FoldsCase forbids names that differ in case only even where the file
+	// system, which is asked, tells them apart.
+	FoldsCase bool
 }
 
 // Applied is what came of plans.
@@ -214,9 +225,17 @@ func (a Applied) Err() error {
 
 // Apply carries plans out: removals, then new files. It goes on after a
 // failure with a single file. The returned error is that of the whole, such
-// as a cancelled context.
+// as a cancelled context, or files that this file system cannot hold side by
+// side; nothing was changed then.
+//
+// A file that is to be removed or replaced must still be as the state
+// remembers it. If it changed since it was scanned it is kept, and the
+// failure is errs.Conflict.
 func (a *Applier) Apply(ctx context.Context, plans []Plan) (Applied, error) {
 	r := &applying{Applier: a, ctx: ctx}
+	if err := r.checkCase(plans); err != nil {
+		return r.done, err
+	}
 	for i := range plans {
 		r.remove(&plans[i])
 	}
@@ -231,6 +250,58 @@ func (a *Applier) Apply(ctx context.Context, plans []Plan) (Applied, error) {
 	return r.done, ctx.Err()
 }
 
+// checkCase refuses names that differ in case only, where the file system
+// takes them for one.
+func (r *applying) checkCase(plans []Plan) error {
+	var all object.Manifest
+	for i := range plans {
+		p := &plans[i]
+		if len(p.Create) == 0 {
+			continue
+		}
+		for _, f := range p.wanted {
+			all = append(all, object.File{Path: path.Join(p.Path, f.Path)})
+		}
+		if p.wanted == nil {
+			for _, f := range p.Create {
+				all = append(all, object.File{Path: f.Path})
+			}
+		}
+	}
+	if len(all) == 0 || !(r.FoldsCase || r.Staging.FoldsCase()) {
+		return nil
+	}
+	if a, b, found := all.CaseTwins(); found {
+		return errs.WithHint(errs.New(errs.Conflict, "%q and %q differ in case only, which this file system does not tell apart", a, b),
+			"Rename one of them on a system that does, or use a case-sensitive volume.")
+	}
+	return nil
+}
+
+// unchanged returns an errs.Conflict error unless what is at a name may go: a
+// link, or a plain file that is as it was when it was scanned.
+func (r *applying) unchanged(rel string, st disk.Stat) error {
+	if st.IsLink() {
+		return nil
+	}
+	if st.IsDir() {
+		return errs.WithHint(errs.New(errs.Conflict, "a folder with files that are not tracked is in the place of %q", rel),
+			"Move it away, then try again.")
+	}
+	records := r.State.Folder(path.Dir(rel))
+	i, ok := find(records, path.Base(rel))
+	if !ok {
+		return nil
+	}
+	// Another link to the file changes its change time, so that is left out.
+	old := records[i].Stat
+	if old.Size == st.Size && old.MTime == st.MTime && old.Ino == st.Ino && old.Dev == st.Dev {
+		return nil
+	}
+	return errs.WithHint(errs.New(errs.Conflict, "%q changed while cairn was at work; it was kept", rel),
+		"Look at it, then try again.")
+}
+
 type applying struct {
 	*Applier
 	ctx   context.Context
@@ -238,9 +309,9 @@ type applying struct {
 
 	mu      sync.Mutex
 	done    Applied
-	latest  disk.Stat // of the files written
-	touched []string  // folders with new records
-	linked  bool      // some file is a hard link
+	latest  disk.Stat           // of the files written
+	touched map[string][]string // folders with new records, and their names
+	linked  bool                // some file is a hard link
 }
 
 func (r *applying) fail(p string, d object.Digest, err error) {
@@ -256,12 +327,8 @@ func (r *applying) remove(p *Plan) {
 		if r.ctx.Err() != nil {
 			return
 		}
-		dir, name, err := r.Root.Parent(rel)
-		if err == nil {
-			err = dir.Remove(name)
-			dir.Close()
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := r.removeFile(rel)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !disk.IsNotDir(err) {
 			r.fail(rel, object.Digest{}, err)
 			continue
 		}
@@ -288,6 +355,22 @@ func (r *applying) remove(p *Plan) {
 			dir.Close()
 		}
 	}
+}
+
+func (r *applying) removeFile(rel string) error {
+	dir, name, err := r.Root.Parent(rel)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	st, err := dir.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if err := r.unchanged(rel, st); err != nil {
+		return err
+	}
+	return dir.Remove(name)
 }
 
 // emptySubfolders adds the folders below rel, which hold no tracked files.
@@ -405,7 +488,8 @@ func (r *applying) file(dir *disk.Dir, f CreateFile, shard int) (Record, error) 
 	if r.Task != nil {
 		tick = func(n int64) { r.Task.Add(0, n) }
 	}
-	to := cache.Target{Dir: dir, Name: name, Exec: f.Exec}
+	to := cache.Target{Dir: dir, Name: name, Exec: f.Exec,
+		Replace: func(old disk.Stat) error { return r.unchanged(f.Path, old) }}
 	link, err := r.Cache.Checkout(r.ctx, f.Digest, to, r.Staging, shard, tick)
 	if err != nil {
 		return Record{}, err
@@ -467,7 +551,12 @@ func (r *applying) remember(rel string, fresh []Record) {
 	slices.SortFunc(merged, func(a, b Record) int { return strings.Compare(a.Name, b.Name) })
 	r.State.SetFolder(rel, merged)
 	r.mu.Lock()
-	r.touched = append(r.touched, rel)
+	if r.touched == nil {
+		r.touched = map[string][]string{}
+	}
+	for _, f := range fresh {
+		r.touched[rel] = append(r.touched[rel], f.Name)
+	}
 	if max(latest.MTime, latest.CTime) > max(r.latest.MTime, r.latest.CTime) {
 		r.latest = latest
 	}
@@ -477,13 +566,17 @@ func (r *applying) remember(rel string, fresh []Record) {
 // restat looks at hard-linked files once more: each further link to an object
 // changed the change time of those before.
 func (r *applying) restat() {
-	for _, rel := range r.touched {
+	for rel, names := range r.touched {
 		dir, err := r.Root.OpenPath(rel)
 		if err != nil {
 			continue
 		}
 		records := slices.Clone(r.State.Folder(rel))
-		for i := range records {
+		for _, name := range names {
+			i, ok := find(records, name)
+			if !ok {
+				continue
+			}
 			st, err := dir.Lstat(records[i].Name)
 			old := records[i].Stat
 			if err == nil && st.Ino == old.Ino && st.MTime == old.MTime && st.Size == old.Size {
@@ -502,7 +595,7 @@ func (r *applying) restat() {
 // is too coarse to wait for.
 func (r *applying) markRacy() {
 	now := r.Now()
-	for _, rel := range r.touched {
+	for rel := range r.touched {
 		records := slices.Clone(r.State.Folder(rel))
 		for i := range records {
 			if IsRacy(records[i].Stat, now) {

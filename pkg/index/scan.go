@@ -70,6 +70,10 @@ type Tree struct {
 // rules are those of the folder the out lies in.
 func (s *Scanner) Scan(ctx context.Context, rel string, rules Rules) (*Tree, error) {
 	dir, name, err := s.Root.Parent(rel)
+	if err != nil && disk.IsNotDir(err) {
+		// A file stands where a folder above the out was.
+		return nil, &fs.PathError{Op: "scan", Path: rel, Err: fs.ErrNotExist}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -311,6 +315,10 @@ func (s *Scanner) storeMissing(ctx context.Context, t *Tree) error {
 	if err != nil {
 		return err
 	}
+	links := make(map[string]bool, len(t.Links))
+	for _, l := range t.Links {
+		links[l] = true
+	}
 	for _, f := range t.Files {
 		if i, ok := have[f.Digest]; ok && i.Size == f.Size {
 			continue
@@ -319,7 +327,7 @@ func (s *Scanner) storeMissing(ctx context.Context, t *Tree) error {
 			return err
 		}
 		// What was read in this scan waits in the store already.
-		if s.Store.Holds(f.Digest) || slices.Contains(t.Links, f.Path) {
+		if s.Store.Holds(f.Digest) || links[f.Path] {
 			continue
 		}
 		dir, name, err := s.Root.Parent(path.Join(t.Path, f.Path))
@@ -380,6 +388,11 @@ func (w *walk) folder(dir *disk.Dir, n *node, rules Rules) {
 	open.release()
 }
 
+// maxHeld is down to what depth a folder stays open for its subfolders. Those
+// deeper are found by their path again, so that a deep tree does not need a
+// descriptor a level.
+const maxHeld = 8
+
 // sharedDir is closed by its last user.
 type sharedDir struct {
 	dir   *disk.Dir
@@ -396,6 +409,17 @@ func (w *walk) subfolder(open *sharedDir, it *item, rules Rules) {
 	if rules != nil {
 		rules = rules.Child(it.name)
 	}
+	if strings.Count(it.dir.rel, "/") > maxHeld {
+		w.queue.push(func() {
+			sub, err := w.s.Root.OpenPath(it.dir.rel)
+			if err != nil {
+				w.fail(err)
+				return
+			}
+			w.folder(sub, it.dir, rules)
+		})
+		return
+	}
 	open.users.Add(1)
 	w.queue.push(func() {
 		defer open.release()
@@ -410,6 +434,9 @@ func (w *walk) subfolder(open *sharedDir, it *item, rules Rules) {
 
 // enter takes a name of a folder into the node unless it is ignored.
 func (w *walk) enter(dir *disk.Dir, n *node, e disk.Entry, rules Rules) error {
+	if disk.IsTempName(e.Name) {
+		return nil // left behind by a cairn that was killed
+	}
 	isDir := e.Type.IsDir()
 	if e.Type&fs.ModeIrregular != 0 { // the file system does not tell
 		st, err := dir.Lstat(e.Name)
@@ -514,8 +541,9 @@ func (s *Scanner) link(dir *disk.Dir, name, rel string) (item, error) {
 		if d, ok := s.Cache.LinkedTo(target); ok {
 			st, err := s.Cache.Stat(d)
 			if err != nil {
-				return it, err
+				return it, fmt.Errorf("link %q: %w", rel, err)
 			}
+			it.exec = st.IsExec()
 			it.record = Record{Name: name, Stat: remembered(st), Digest: d}
 			if d.Algorithm() == s.Alg && !d.IsDir() {
 				return it, nil
@@ -529,6 +557,9 @@ func (s *Scanner) link(dir *disk.Dir, name, rel string) (item, error) {
 	if st.IsDir() {
 		it.kind = linkToDir
 		return it, nil
+	}
+	if err := disk.CheckRegular(at, st); err != nil {
+		return it, fmt.Errorf("link %q: %w", rel, err)
 	}
 	from, base, err := s.openTarget(at)
 	if err != nil {

@@ -117,12 +117,17 @@ func (s *State) Folder(path string) []Record {
 // Lookup returns the remembered digest of a file with exactly this stat.
 // sure is false if it is only a hint: the file must be read.
 func Lookup(records []Record, name string, st disk.Stat, a object.Algorithm) (d object.Digest, sure bool) {
-	i, ok := slices.BinarySearchFunc(records, name, func(r Record, n string) int { return strings.Compare(r.Name, n) })
+	i, ok := find(records, name)
 	if !ok || records[i].Digest.Algorithm() != a {
 		return object.Digest{}, false
 	}
 	r := &records[i]
 	return r.Digest, !r.Racy && r.Stat.SameContent(st)
+}
+
+// find returns where name is in records, or would be.
+func find(records []Record, name string) (int, bool) {
+	return slices.BinarySearchFunc(records, name, func(r Record, n string) int { return strings.Compare(r.Name, n) })
 }
 
 // SetFolder replaces what is remembered of a folder. The records are sorted
@@ -144,7 +149,7 @@ func (s *State) SetFolder(path string, records []Record) {
 func (s *State) SetFile(folder string, r Record) {
 	r.Stat = remembered(r.Stat)
 	old := s.Folder(folder)
-	i, found := slices.BinarySearchFunc(old, r.Name, func(r Record, n string) int { return strings.Compare(r.Name, n) })
+	i, found := find(old, r.Name)
 	if found && old[i] == r {
 		return
 	}
@@ -198,15 +203,18 @@ func (s *State) Save(dir *disk.Dir, name string) error {
 			b = appendBlock(b, p, f.records)
 		}
 	}
-	tmp := name + ".new"
-	_ = dir.Remove(tmp)
+	tmp := disk.TempName() // two readers may save at the same time
 	w, err := dir.Create(tmp, 0o666)
 	if err != nil {
 		return err
 	}
 	// No flush: a state lost to a power cut is rebuilt, a torn one has
 	// checksums.
-	_, err = w.Write(b)
+	for rest := b; err == nil && len(rest) > 0; {
+		piece := rest[:min(len(rest), 1<<20)]
+		rest = rest[len(piece):]
+		_, err = w.Write(piece)
+	}
 	if cerr := w.Close(); err == nil {
 		err = cerr
 	}

@@ -153,8 +153,11 @@ func (d Digest) AsDir() Digest { d.dir = true; return d }
 // AsFile returns d without the folder mark.
 func (d Digest) AsFile() Digest { d.dir = false; return d }
 
-// Bytes returns the raw sum.
-func (d Digest) Bytes() []byte { return append([]byte(nil), d.sum[:d.alg.Size()]...) }
+// AppendSum appends the raw sum to b.
+func (d Digest) AppendSum(b []byte) []byte { return append(b, d.sum[:d.alg.Size()]...) }
+
+// First returns the first byte of the sum, after which objects are sharded.
+func (d Digest) First() byte { return d.sum[0] }
 
 // String returns the digits, with ".dir" for a folder; "" for no digest.
 func (d Digest) String() string {

@@ -3,9 +3,11 @@ package object
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/cairndata/cairn/pkg/disk"
@@ -90,7 +92,7 @@ func (m Manifest) Encode(a Algorithm) ([]byte, Digest) {
 		b = append(b, appendDigest(sum[:0], f.Digest)...)
 		b = append(b, `", "relpath": `...)
 		b = appendPyString(b, f.Path)
-		if a == BLAKE3 {
+		if a == BLAKE3 && f.Size >= 0 {
 			b = append(b, `, "size": `...)
 			b = strconv.AppendInt(b, f.Size, 10)
 		}
@@ -207,6 +209,64 @@ func (m Manifest) checkFolders() error {
 		}
 	}
 	return nil
+}
+
+// CaseTwins returns two paths of m, or a path and a folder's, that a file
+// system which ignores case takes for one. Folders that differ in case are
+// twins even where their files have different names: one would get the
+// other's name.
+func (m Manifest) CaseTwins() (a, b string, found bool) {
+	seen := make(map[string]string, len(m)+len(m)/8)
+	lastDir := ""
+	for _, f := range m {
+		if a, found := seeCase(seen, f.Path); found {
+			return a, f.Path, true
+		}
+		dir := parentOf(f.Path)
+		if dir == lastDir {
+			continue
+		}
+		lastDir = dir
+		for ; dir != ""; dir = parentOf(dir) {
+			if a, found := seeCase(seen, dir); found {
+				return a, dir, true
+			}
+		}
+	}
+	return "", "", false
+}
+
+// seeCase remembers a path by its folded form and returns a different path
+// of that form, if there was one.
+func seeCase(seen map[string]string, p string) (string, bool) {
+	key := foldCase(p)
+	if old, ok := seen[key]; ok {
+		return old, old != p
+	}
+	seen[key] = p
+	return "", false
+}
+
+func parentOf(p string) string { return p[:max(0, strings.LastIndexByte(p, '/'))] }
+
+// foldCase maps letters that differ in case only to one of them.
+func foldCase(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf {
+			if 'A' <= r && r <= 'Z' {
+				r += 'a' - 'A'
+			}
+			return r
+		}
+		least := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
+		if 'A' <= least && least <= 'Z' { // as the Kelvin sign does
+			least += 'a' - 'A'
+		}
+		return least
+	}, s)
 }
 
 // parseCanonical reads the exact form that Encode and DVC write, without
@@ -333,7 +393,7 @@ func parseLoose(a Algorithm, data []byte) (Manifest, error) {
 	if _, err := dec.Token(); err != nil {
 		return nil, bad(err)
 	}
-	if dec.More() {
+	if _, err := dec.Token(); err != io.EOF {
 		return nil, errs.New(errs.Invalid, "folder manifest has text after its end")
 	}
 	if m == nil {
