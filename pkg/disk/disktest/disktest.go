@@ -1,0 +1,163 @@
+// Package disktest injects failures into the operations of pkg/disk. A
+// [Faults] is handed over as a [disk.Hook]; it counts and records what is
+// about to change the disk, and makes the n-th such operation fail, or all
+// from the n-th on, as after a power cut.
+//
+// The method is that of SQLite and pebble: n counts up until the work
+// succeeds; after each failure the invariants are checked, and the same work
+// is done again without faults and must succeed. [FailEach] is that loop.
+package disktest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/cairndata/cairn/pkg/disk"
+)
+
+// ErrInjected is the failure that is injected unless another is asked for.
+var ErrInjected = errors.New("injected failure")
+
+// ErrFull is what a full disk says.
+var ErrFull error = syscall.ENOSPC
+
+// Op is one operation that changes the disk.
+type Op struct {
+	Name string // create, write, sync, rename, link, symlink, remove, mkdir, chmod, syncfs
+	Path string
+}
+
+// Faults decides which operations fail. The zero value lets all pass. Its
+// fields are set before use; it is safe for concurrent use.
+type Faults struct {
+	// FailAt is the number of the operation that fails, from 1; 0 is none.
+	FailAt int
+	// Dead makes all operations from FailAt on fail: the process died there.
+	Dead bool
+	// Only limits counting and failing to these operations; empty is all.
+	Only []string
+	// Match limits both further, to paths that contain the text.
+	Match string
+	// Err is the failure; nil is ErrInjected.
+	Err error
+	// Before, if not nil, is called before each operation that is counted,
+	// whether it fails or not: the place to meddle from outside.
+	Before func(n int, op Op)
+
+	mu     sync.Mutex
+	ops    []Op
+	failed int
+}
+
+// Hook is given to pkg/disk.
+func (f *Faults) Hook(op, path string) error {
+	if !f.counts(op, path) {
+		return nil
+	}
+	f.mu.Lock()
+	f.ops = append(f.ops, Op{op, path})
+	n := len(f.ops)
+	fail := f.FailAt > 0 && (n == f.FailAt || f.Dead && n > f.FailAt)
+	if fail {
+		f.failed++
+	}
+	f.mu.Unlock()
+	if f.Before != nil {
+		f.Before(n, Op{op, path})
+	}
+	if !fail {
+		return nil
+	}
+	err := f.Err
+	if err == nil {
+		err = ErrInjected
+	}
+	return fmt.Errorf("%s %s: %w", op, path, err)
+}
+
+func (f *Faults) counts(op, path string) bool {
+	if f.Match != "" && !strings.Contains(path, f.Match) {
+		return false
+	}
+	for _, o := range f.Only {
+		if o == op {
+			return true
+		}
+	}
+	return len(f.Only) == 0
+}
+
+var _ disk.Hook = (*Faults)(nil).Hook
+
+// Ops are the operations so far, including those that failed.
+func (f *Faults) Ops() []Op {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]Op(nil), f.ops...)
+}
+
+// Failed counts the failures so far.
+func (f *Faults) Failed() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}
+
+// Full returns Faults of a disk that is full from the n-th operation on:
+// nothing new can be made or written, the rest works.
+func Full(n int) *Faults {
+	return &Faults{FailAt: n, Dead: true, Err: ErrFull, Only: []string{"create", "write", "mkdir", "link", "symlink"}}
+}
+
+// Kind is a way to fail.
+type Kind struct {
+	Name string
+	New  func(n int) *Faults
+}
+
+// Kinds are the ways to fail at n: once, for good, and on a full disk.
+func Kinds() []Kind {
+	return []Kind{
+		{"once", func(n int) *Faults { return &Faults{FailAt: n} }},
+		{"dead", func(n int) *Faults { return &Faults{FailAt: n, Dead: true} }},
+		{"full", Full},
+	}
+}
+
+// maxSteps ends a FailEach whose work never succeeds.
+const maxSteps = 5000
+
+// FailEach runs a test for n = 1, 2, 3, ... and each of [Kinds] until no
+// operation failed any more. try gets fresh faults and does the work from a
+// fresh start; it checks the invariants itself and returns the work's error.
+// FailEach checks that work which met a failure does not claim success,
+// unless mayHide allows it for the operation that failed first.
+func FailEach(t *testing.T, mayHide func(Op) bool, try func(t *testing.T, f *Faults) error) {
+	t.Helper()
+	for _, k := range Kinds() {
+		for n := 1; ; n++ {
+			if n > maxSteps {
+				t.Fatalf("%s: still failing at operation %d", k.Name, n)
+			}
+			f := k.New(n)
+			err := try(t, f)
+			if f.Failed() == 0 {
+				if err != nil {
+					t.Fatalf("%s: without a failure: %v", k.Name, err)
+				}
+				break
+			}
+			op := f.Ops()[n-1]
+			if err == nil && (mayHide == nil || !mayHide(op)) {
+				t.Errorf("%s: operation %d, %s %s, failed and nobody said so", k.Name, n, op.Name, op.Path)
+			}
+			if t.Failed() {
+				t.Fatalf("%s: after the failure of operation %d, %s %s (the error was: %v)", k.Name, n, op.Name, op.Path, err)
+			}
+		}
+	}
+}
