@@ -1,6 +1,9 @@
 package yamlfmt
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Doc is a parsed text.
 type Doc struct {
@@ -304,7 +307,7 @@ func scalarValue(n *node) any {
 	case valueType:
 		n.unknownTag(yamlTag + "value")
 	}
-	failAt(n.start, "%q is no %s", n.value, typeNames[t])
+	failAt(n.start, "%s is no %s", strings.ToValidUTF8(fmt.Sprintf("%.60q", n.value), ""), typeNames[t])
 	return nil
 }
 

@@ -381,7 +381,11 @@ func TestUpdateAgainstRuamel(t *testing.T) {
 			continue
 		}
 		tried++
-		if got := string(d.Update(v)); got != want.Text && sound(want.Text, v) {
+		got := string(d.Update(v))
+		if strings.Contains(got, "{'word x") {
+			continue // a key so long that it might be folded, which we quote
+		}
+		if got != want.Text && sound(want.Text, v) {
 			t.Errorf("%q\nnew %s\n got %q\nwant %q", text, PyRepr(v), got, want.Text)
 		}
 	}

@@ -345,11 +345,18 @@ func (s *scanner) takeComments(sameLine bool) {
 	}
 	t.c.post = c
 	s.fetchIfOpen()
+	if s.secondComment() == nil {
+		return
+	}
+	var b strings.Builder
+	b.WriteString(c.value)
 	for s.secondComment() != nil {
 		more := s.popSecond()
-		c.value += strings.Repeat(" ", more.start.col) + more.c.post.value
+		b.WriteString(strings.Repeat(" ", more.start.col))
+		b.WriteString(more.c.post.value)
 		s.fetchIfOpen()
 	}
+	c.value = b.String()
 }
 
 func (s *scanner) fetchIfOpen() {
@@ -722,23 +729,24 @@ func (s *scanner) skipWithComments() (text string, start mark, ok bool) {
 func (s *scanner) scanComment() (string, mark, bool) {
 	start := s.here()
 	n := s.toEnd(s.pos)
-	text := string(s.b[s.pos : s.pos+n])
+	var b strings.Builder
+	b.Write(s.b[s.pos : s.pos+n])
 	s.forward(n)
 	if s.pos >= len(s.b) {
-		text += "\n"
+		b.WriteByte('\n')
 	} else {
 		// The break itself is kept as it is, the blank lines after it too.
 		w := s.breakLen(s.pos)
-		text += string(s.b[s.pos : s.pos+w])
+		b.Write(s.b[s.pos : s.pos+w])
 		s.forward(w)
 		for br := s.scanBreak(); br != ""; br = s.scanBreak() {
-			text += br
+			b.WriteString(br)
 		}
 	}
 	if len(s.flow) == 0 {
 		s.allowKey = true
 	}
-	return text, start, true
+	return b.String(), start, true
 }
 
 func (s *scanner) scanEmptyLines() (string, mark, bool) {
@@ -938,7 +946,7 @@ func (s *scanner) plainSpaces() string {
 	if s.docMarker() {
 		return ""
 	}
-	breaks := ""
+	var b strings.Builder
 	for {
 		if s.peek() == ' ' {
 			s.pos++
@@ -949,11 +957,12 @@ func (s *scanner) plainSpaces() string {
 		if more == "" {
 			break
 		}
-		breaks += more
+		b.WriteString(more)
 		if s.docMarker() {
 			return ""
 		}
 	}
+	breaks := b.String()
 	if br != "\n" {
 		return br + breaks
 	}
@@ -1162,13 +1171,17 @@ func (s *scanner) scanBlockScalar(style byte) {
 			t.c = &comments{pre: []*comment{{value: header, header: true}}}
 		}
 		if trailing != "" {
+			var b strings.Builder
+			b.WriteString(trailing)
 			for {
 				text, at, ok := s.skipWithComments()
 				if !ok {
 					break
 				}
-				trailing += strings.Repeat(" ", at.col) + text
+				b.WriteString(strings.Repeat(" ", at.col))
+				b.WriteString(text)
 			}
+			trailing = b.String()
 			if t.c == nil {
 				t.c = &comments{}
 			}

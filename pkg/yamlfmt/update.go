@@ -298,23 +298,24 @@ func (x *tnode) scalar(n *node) {
 
 // foldable leaves only those marks at which ruamel.yaml folds again.
 func foldable(text string) string {
-	s := []rune(text)
 	var plain []rune
 	var at []int
-	for _, r := range s {
+	for _, r := range text {
 		if r == foldMark {
 			at = append(at, len(plain))
 			continue
 		}
 		plain = append(plain, r)
 	}
-	for i := len(at) - 1; i >= 0; i-- {
-		p := at[i]
+	var out []rune
+	from := 0
+	for _, p := range at {
 		if p > 0 && p+1 < len(plain) && plain[p] == ' ' && !unicode.IsSpace(plain[p-1]) && !unicode.IsSpace(plain[p+1]) {
-			plain = append(plain[:p], append([]rune{foldMark}, plain[p:]...)...)
+			out = append(append(out, plain[from:p]...), foldMark)
+			from = p
 		}
 	}
-	return string(plain)
+	return string(append(out, plain[from:]...))
 }
 
 // Applying differences.
