@@ -42,8 +42,8 @@ remote's good copy.`,
 				return jerr
 			}
 		} else {
-			a.showChanges(res.CheckoutResult)
-			summary := countFiles([]counted{{res.Fetched, "fetched"}, {res.Files, "added"}})
+			a.showChanges(res.Checkout)
+			summary := countFiles([]counted{{res.Fetched.Fetched, "fetched"}, {res.Checkout.Files, "added"}})
 			if err == nil || summary != "" {
 				a.UI.Printf("%s\n", orElse(summary, "Everything is up to date."))
 			}

@@ -67,6 +67,12 @@ type addition struct {
 // beside each names them. Either all targets are added or none.
 func (r *Repo) Add(ctx context.Context, o AddOptions) (AddResult, error) {
 	var res AddResult
+	switch {
+	case o.Out != "" || o.ToRemote:
+		return r.addFrom(ctx, o)
+	case o.Remote != "" || o.RemoteJobs != 0:
+		return res, errs.New(errs.Usage, "--remote and --remote-jobs can't be used without --to-remote")
+	}
 	unlock, err := r.Lock(ctx)
 	if err != nil {
 		return res, err
@@ -95,7 +101,7 @@ func (r *Repo) Add(ctx context.Context, o AddOptions) (AddResult, error) {
 		}
 	}
 	for _, a := range adds {
-		if err := r.finishAdd(a, &res); err != nil {
+		if err := r.finishAdd(a, &res, true); err != nil {
 			return res, err
 		}
 	}
@@ -299,8 +305,9 @@ func (r *Repo) filesOf(t *index.Tree) []index.CreateFile {
 	return files
 }
 
-// finishAdd writes the pointer file and the .gitignore line.
-func (r *Repo) finishAdd(a *addition, res *AddResult) error {
+// finishAdd writes the pointer file and, for data in the workspace, the
+// .gitignore line.
+func (r *Repo) finishAdd(a *addition, res *AddResult, ignore bool) error {
 	if !a.keep {
 		setOut(a.out, a.tree)
 		for _, s := range a.tree.Skipped {
@@ -311,11 +318,13 @@ func (r *Repo) finishAdd(a *addition, res *AddResult) error {
 		return err
 	}
 	res.Changed = append(res.Changed, a.stage.File)
-	ignoreFiles, err := r.gitIgnore(a.rel)
-	if err != nil {
-		return err
+	if ignore {
+		files, err := r.gitIgnore(a.rel)
+		if err != nil {
+			return err
+		}
+		res.Changed = append(res.Changed, files...)
 	}
-	res.Changed = append(res.Changed, ignoreFiles...)
 	done := AddedOut{Path: a.rel, File: a.stage.File, Digest: a.out.Digest.String(), Size: a.out.Size}
 	if a.tree != nil {
 		done.Read = a.tree.Read

@@ -593,8 +593,8 @@ type PullOptions struct {
 
 // PullResult tells what Pull did.
 type PullResult struct {
-	FetchResult
-	CheckoutResult
+	Fetched  FetchResult    `json:"fetch"`
+	Checkout CheckoutResult `json:"checkout"`
 }
 
 // Pull fetches and checks out. What could be fetched is checked out even if
@@ -607,7 +607,7 @@ func (r *Repo) Pull(ctx context.Context, o PullOptions) (PullResult, error) {
 	}
 	defer unlock()
 	var ferr error
-	res.FetchResult, ferr = r.fetch(ctx, o.CloudOptions)
+	res.Fetched, ferr = r.fetch(ctx, o.CloudOptions)
 	if ferr != nil && (ctx.Err() != nil || errs.Is(ferr, errs.Config) || errs.Is(ferr, errs.Usage)) {
 		return res, ferr
 	}
@@ -616,7 +616,7 @@ func (r *Repo) Pull(ctx context.Context, o PullOptions) (PullResult, error) {
 		return res, err
 	}
 	co := CheckoutOptions{Targets: o.Targets, Force: o.Force, AllowMissing: o.AllowMissing, Confirm: o.Confirm}
-	res.CheckoutResult, err = r.checkout(ctx, targets, co)
+	res.Checkout, err = r.checkout(ctx, targets, co)
 	if corrupt := errs.Is(err, errs.Corrupt); corrupt && ferr == nil {
 		if err = r.heal(ctx, targets, o, &res); err != nil {
 			return res, errors.Join(err, r.saveState())
@@ -646,16 +646,16 @@ func (r *Repo) heal(ctx context.Context, targets []Target, o PullOptions, res *P
 		}
 	}
 	more, err := r.fetch(ctx, o.CloudOptions)
-	res.Fetched += more.Fetched
-	res.Bytes += more.Bytes
+	res.Fetched.Fetched += more.Fetched
+	res.Fetched.Bytes += more.Bytes
 	if err != nil {
 		return err
 	}
 	again, err := r.checkout(ctx, targets, CheckoutOptions{Force: o.Force, AllowMissing: o.AllowMissing, Confirm: o.Confirm})
-	res.CheckoutResult.Added = append(res.CheckoutResult.Added, again.Added...)
-	res.CheckoutResult.Modified = append(res.CheckoutResult.Modified, again.Modified...)
-	res.CheckoutResult.Files += again.Files
-	res.CheckoutResult.Failed = again.Failed
+	res.Checkout.Added = append(res.Checkout.Added, again.Added...)
+	res.Checkout.Modified = append(res.Checkout.Modified, again.Modified...)
+	res.Checkout.Files += again.Files
+	res.Checkout.Failed = again.Failed
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/git"
 	"github.com/cairndata/cairn/pkg/object"
+	"github.com/cairndata/cairn/pkg/pipeline"
 )
 
 // InitOptions of [Init].
@@ -160,7 +161,7 @@ func (r *Repo) Destroy(ctx context.Context) error {
 			return err
 		}
 		if !s.IsPointer() {
-			if err := r.removeFile(lockFile(s.File)); err != nil {
+			if err := r.removeFile(pipeline.LockFile(s.File)); err != nil {
 				return err
 			}
 		}
@@ -170,9 +171,6 @@ func (r *Repo) Destroy(ctx context.Context) error {
 	}
 	return r.Dir.RemoveAll(dvcDir)
 }
-
-// lockFile is the lock beside a dvc.yaml.
-func lockFile(file string) string { return file[:len(file)-len("dvc.yaml")] + "dvc.lock" }
 
 // removeFile deletes a file of the repository; one that is gone is fine.
 func (r *Repo) removeFile(rel string) error {

@@ -96,3 +96,46 @@ func (r *Repo) writeLock(s *pipeline.Stage) ([]string, error) {
 	}
 	return []string{file}, nil
 }
+
+// dropStage takes a stage out of dvc.yaml and dvc.lock and returns the files
+// that changed. The lock goes first: an entry without a stage would stay for
+// ever, a stage without an entry has merely not run.
+func (r *Repo) dropStage(s *pipeline.Stage) ([]string, error) {
+	if err := pipeline.CheckRewritable(s, "remove", r.address(s)); err != nil {
+		return nil, err
+	}
+	text, err := r.Dir.ReadFile(s.File)
+	if err != nil {
+		return nil, err
+	}
+	left, err := pipeline.RemoveStage(s.File, text, s.Name)
+	if err != nil {
+		return nil, err
+	}
+	files := []string{s.File}
+	lock := pipeline.LockFile(s.File)
+	old, err := r.Dir.ReadFile(lock)
+	if err == nil {
+		locked, changed, err := pipeline.RemoveFromLock(lock, old, s.Name)
+		if err != nil {
+			return nil, err
+		}
+		if changed {
+			files = append(files, lock)
+			if err := r.putOrRemove(lock, locked); err != nil {
+				return nil, err
+			}
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return files, r.putOrRemove(s.File, left)
+}
+
+// putOrRemove writes a file, or deletes it if there is no text.
+func (r *Repo) putOrRemove(rel string, text []byte) error {
+	if text == nil {
+		return r.removeFile(rel)
+	}
+	return r.Dir.WriteFile(rel, text, 0o666)
+}

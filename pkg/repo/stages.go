@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 
@@ -104,9 +105,10 @@ func (w *stageWalk) enter(sub, name string, rules *ignore.Dir) error {
 // Stages are all stages of the workspace or of a commit, with their outs by
 // path.
 type Stages struct {
-	All  []*pipeline.Stage
-	outs map[string]*pipeline.Out
-	file map[string][]*pipeline.Stage
+	All   []*pipeline.Stage
+	Graph *pipeline.Graph
+	outs  map[string]*pipeline.Out
+	file  map[string][]*pipeline.Stage
 }
 
 // Target is an out, or a part of one, that a command is about.
@@ -223,19 +225,16 @@ func (r *Repo) treeAt(ctx context.Context, rev string) (fs.FS, error) {
 
 func (r *Repo) loadStages(ctx context.Context, src fs.FS, m *ignore.Matcher, rev string) (*Stages, error) {
 	l := pipeline.NewLoader(src, r.loaderOptions(m))
-	var all []*pipeline.Stage
-	var failed []error
+	var files []string
 	err := walkStageFiles(src, m, ".", func(file string) []string {
 		if ctx.Err() != nil {
 			return nil
 		}
+		files = append(files, file)
 		f, err := l.File(file)
 		if err != nil {
-			failed = append(failed, err)
-			return nil
+			return nil // Load reports it
 		}
-		failed = append(failed, f.Errors...)
-		all = append(all, f.Stages...)
 		var outs []string
 		for _, s := range f.Stages {
 			for _, o := range s.Outs {
@@ -244,23 +243,28 @@ func (r *Repo) loadStages(ctx context.Context, src fs.FS, m *ignore.Matcher, rev
 		}
 		return outs
 	})
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return nil, ctx.Err()
-	case err != nil:
-		return nil, err
-	case len(failed) > 0:
-		return nil, failed[0]
 	}
-	if err := checkOuts(all); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	p := l.Load(slices.Values(files))
+	if len(p.Errors) > 0 {
+		return nil, p.Errors[0]
+	}
+	graph, err := p.Graph()
+	if err != nil {
 		return nil, err
 	}
 	if rev == "" {
-		if err := r.checkAlgorithms(all); err != nil {
+		if err := r.checkAlgorithms(p.Stages); err != nil {
 			return nil, err
 		}
 	}
-	return newStages(all), nil
+	s := newStages(p.Stages)
+	s.Graph = graph
+	return s, nil
 }
 
 // loaderOptions say how stage files are read.
