@@ -14,7 +14,7 @@ var nameScenarios = []scenario{
 		dvc("ls", ".", "-R"), dvc("status", "--json"), rm("é.txt"), dvc("status", "--json"), dvc("data", "status", "--json"))},
 	{"names spaces and quotes", repo(
 		write("a b.txt", "1"), write(`it's "q".txt`, "2"), write("two  blanks", "3"), write(" lead", "4"), write("trail ", "5"),
-		dvc("add", "a b.txt"), dvc("add", `it's "q".txt`), dvc("add", "two  blanks"), dvc("add", " lead"), dvc("add", "trail "),
+		dvc("add", "a b.txt"), dvc("add", `it's "q".txt`), dvc("add", "two  blanks"), dvc("add", " lead"), dvc("add", "trail ").fileMayDiffer("w/.gitignore", "DVC does not escape the last blank, which git then ignores, so its line hides another file"),
 		dvc("status"), dvc("ls", "."))},
 	{"names specials of gitignore and yaml", repo(
 		write("a b#[x].txt", "1"), write("#hash", "2"), write("!bang", "3"), write("star*", "4"), write("q?", "5"), write("back\\slash", "6"),
@@ -42,7 +42,7 @@ var nameScenarios = []scenario{
 }
 
 var addScenarios = []scenario{
-	{"init and add a file", steps(git("init", "-q"), dvc("init"), write("a.txt", "hello\n"), dvc("add", "a.txt"), dvc("add", "a.txt"),
+	{"init and add a file", steps(git("init", "-q"), dvc("init").stdoutMayDiffer("DVC adds links to its documentation and chat"), write("a.txt", "hello\n"), dvc("add", "a.txt"), dvc("add", "a.txt"),
 		dvc("status"), commit("one"), dvc("status"), dvc("status", "-q"), dvc("root"))},
 	{"add a folder", repo(
 		write("data/a", "1"), write("data/sub/b", "22"), write("data/sub/c", "1"), dvc("add", "data"), dvc("add", "data"), dvc("status"),
@@ -55,7 +55,7 @@ var addScenarios = []scenario{
 		write("b", "22"), write("a", "11"), dvc("status"), dvc("add", "b", "a"), dvc("status"))},
 	{"add with glob", repo(
 		write("d/1.csv", "1"), write("d/2.csv", "2"), write("d/3.txt", "3"), write("d/s/4.csv", "4"), write("[x].csv", "5"),
-		dvc("add", "--glob", "d/*.csv"), dvc("add", "--glob", "d/**/*.csv"), dvc("add", "d/*.txt"), dvc("add", "--glob", "nothing*"), dvc("status"))},
+		dvc("add", "--glob", "d/*.csv").linesInAnyOrder(".gitignore", "DVC appends in the order the disk returns names"), dvc("add", "--glob", "d/**/*.csv"), dvc("add", "d/*.txt"), dvc("add", "--glob", "nothing*"), dvc("status"))},
 	{"add executables", repo(
 		writeMode("run.sh", "#!/bin/sh\n", 0o755), writeMode("d/run.sh", "#!/bin/sh\necho\n", 0o755), writeMode("ro", "ro", 0o444), writeMode("gx", "g", 0o654),
 		dvc("add", "run.sh"), dvc("add", "d"), dvc("add", "ro"), dvc("add", "gx"), dvc("status"), rm("run.sh", "d"), dvc("checkout"),

@@ -40,6 +40,9 @@ func (s *sandbox) snap() snapshot {
 		if rel == "." {
 			return nil
 		}
+		if tempNames.MatchString(d.Name()) {
+			return nil // DVC leaves some behind; whether and how many is chance
+		}
 		if d.IsDir() {
 			if !strings.Contains(rel, "/") && strings.HasPrefix(rel, ".") || strings.HasSuffix(rel, ".dvc/tmp") {
 				return filepath.SkipDir
@@ -187,11 +190,32 @@ func (s *sandbox) normalise(text string) string {
 			l = progWord.ReplaceAllString(l, "dvc")
 		}
 		if rest, ok := strings.CutPrefix(l, "\tgit add "); ok {
-			names := strings.Fields(rest)
+			names := shellWords(rest)
 			sort.Strings(names)
 			l = "\tgit add " + strings.Join(names, " ") + "\n"
 		}
-		lines[i] = tempNames.ReplaceAllString(l, ".$$TEMP.tmp")
+		lines[i] = l
 	}
 	return strings.Join(lines, "")
+}
+
+// shellWords splits a line at blanks outside quotes; the quotes stay.
+func shellWords(line string) []string {
+	var words []string
+	var word strings.Builder
+	var quote rune
+	for _, r := range strings.TrimSuffix(line, "\n") {
+		switch {
+		case quote == 0 && r == ' ':
+			words = append(words, word.String())
+			word.Reset()
+			continue
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote = r
+		case r == quote:
+			quote = 0
+		}
+		word.WriteRune(r)
+	}
+	return append(words, word.String())
 }
