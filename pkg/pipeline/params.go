@@ -659,43 +659,68 @@ func parseTOML(text []byte) (any, error) {
 	return fromTOML(raw, "", order), nil
 }
 
-// tomlOrder numbers the keys of a text by first appearance. Keys are paths
-// joined with NUL; the items of an array share theirs.
+// tomlOrder numbers the keys of a text by first appearance.
 func tomlOrder(text []byte) map[string]int {
-	order := map[string]int{}
-	note := func(prefix string, it unstable.Iterator) string {
-		for it.Next() {
-			prefix += "\x00" + string(it.Node().Data)
-			if _, ok := order[prefix]; !ok {
-				order[prefix] = len(order)
-			}
-		}
-		return prefix
-	}
-	var value func(prefix string, n *unstable.Node)
-	value = func(prefix string, n *unstable.Node) {
-		if n.Kind == unstable.KeyValue {
-			prefix = note(prefix, n.Key())
-			n = n.Value()
-		}
-		if n.Kind == unstable.InlineTable || n.Kind == unstable.Array {
-			for it := n.Children(); it.Next(); {
-				value(prefix, it.Node())
-			}
-		}
-	}
+	o := tomlKeys{order: map[string]int{}, items: map[string]int{}}
 	var p unstable.Parser
 	p.Reset(text)
 	table := ""
 	for p.NextExpression() {
 		switch e := p.Expression(); e.Kind {
-		case unstable.Table, unstable.ArrayTable:
-			table = note("", e.Key())
+		case unstable.Table:
+			table = o.item(o.key("", e.Key()))
+		case unstable.ArrayTable:
+			table = o.key("", e.Key())
+			o.items[table]++
+			table = o.item(table)
 		case unstable.KeyValue:
-			value(table, e)
+			o.value(table, e)
 		}
 	}
-	return order
+	return o.order
+}
+
+// tomlKeys names the keys of a text by their paths, see [tomlKey] and
+// [tomlItem].
+type tomlKeys struct {
+	order map[string]int
+	items map[string]int // how many [[tables]] there are of a name so far
+}
+
+func tomlKey(table, key string) string    { return table + "\x00" + key }
+func tomlItem(array string, i int) string { return array + "\x01" + strconv.Itoa(i) }
+
+// item is the last table of an array of tables.
+func (o *tomlKeys) item(path string) string {
+	if n := o.items[path]; n > 0 {
+		return tomlItem(path, n-1)
+	}
+	return path
+}
+
+func (o *tomlKeys) key(path string, it unstable.Iterator) string {
+	for it.Next() {
+		path = tomlKey(o.item(path), string(it.Node().Data))
+		if _, ok := o.order[path]; !ok {
+			o.order[path] = len(o.order)
+		}
+	}
+	return path
+}
+
+func (o *tomlKeys) value(path string, n *unstable.Node) {
+	if n.Kind == unstable.KeyValue {
+		path = o.key(path, n.Key())
+		n = n.Value()
+	}
+	i := 0
+	for it := n.Children(); (n.Kind == unstable.InlineTable || n.Kind == unstable.Array) && it.Next(); i++ {
+		if n.Kind == unstable.Array {
+			o.value(tomlItem(path, i), it.Node())
+		} else {
+			o.value(path, it.Node())
+		}
+	}
 }
 
 func fromTOML(v any, prefix string, order map[string]int) any {
@@ -706,8 +731,8 @@ func fromTOML(v any, prefix string, order map[string]int) any {
 			keys = append(keys, k)
 		}
 		sort.Slice(keys, func(i, j int) bool {
-			a, okA := order[prefix+"\x00"+keys[i]]
-			b, okB := order[prefix+"\x00"+keys[j]]
+			a, okA := order[tomlKey(prefix, keys[i])]
+			b, okB := order[tomlKey(prefix, keys[j])]
 			if okA && okB {
 				return a < b
 			}
@@ -715,13 +740,13 @@ func fromTOML(v any, prefix string, order map[string]int) any {
 		})
 		m := &yamlfmt.Map{}
 		for _, k := range keys {
-			m.Set(k, fromTOML(x[k], prefix+"\x00"+k, order))
+			m.Set(k, fromTOML(x[k], tomlKey(prefix, k), order))
 		}
 		return m
 	case []any:
 		list := make([]any, len(x))
 		for i, e := range x {
-			list[i] = fromTOML(e, prefix, order)
+			list[i] = fromTOML(e, tomlItem(prefix, i), order)
 		}
 		return list
 	case toml.LocalDate:

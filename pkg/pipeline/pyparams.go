@@ -427,6 +427,12 @@ func (p *pyLiteral) value(depth int) (any, bool) {
 	}
 	switch t.text {
 	case "-", "+":
+		// The sign of a sign is an expression, which is no literal.
+		for i := p.at; i < len(p.tokens) && p.tokens[i].kind != pyNumber; i++ {
+			if !p.tokens[i].op("(") {
+				return nil, false
+			}
+		}
 		v, ok := p.value(depth + 1)
 		if !ok {
 			return nil, false
