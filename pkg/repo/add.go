@@ -309,7 +309,7 @@ func (r *Repo) filesOf(t *index.Tree) []index.CreateFile {
 // .gitignore line.
 func (r *Repo) finishAdd(a *addition, res *AddResult, ignore bool) error {
 	if !a.keep {
-		setOut(a.out, a.tree)
+		setEntry(&a.out.Entry, a.tree)
 		for _, s := range a.tree.Skipped {
 			res.Skipped = append(res.Skipped, path.Join(a.rel, s))
 		}
@@ -334,14 +334,14 @@ func (r *Repo) finishAdd(a *addition, res *AddResult, ignore bool) error {
 	return nil
 }
 
-// setOut records a tree in an out.
-func setOut(o *pipeline.Out, t *index.Tree) {
-	o.Digest, o.Size, o.NFiles, o.IsExec = t.Digest, t.Size, -1, t.Exec
+// setEntry records a tree, in place of whatever was recorded.
+func setEntry(e *pipeline.Entry, t *index.Tree) {
+	e.Digest, e.Size, e.NFiles, e.IsExec = t.Digest, t.Size, -1, t.Exec
 	if t.IsDir {
-		o.NFiles = len(t.Files)
-		o.IsExec = false
+		e.NFiles = len(t.Files)
+		e.IsExec = false
 	}
-	o.ETag, o.Checksum, o.VersionID, o.Cloud, o.Files = "", "", "", nil, nil
+	e.ETag, e.Checksum, e.VersionID, e.Cloud, e.Files = "", "", "", nil, nil
 }
 
 // planAdd finds out, for every target, which pointer file it belongs to, and

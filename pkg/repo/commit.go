@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 
 	"github.com/cairndata/cairn/pkg/cache"
 	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/object"
 	"github.com/cairndata/cairn/pkg/pipeline"
 )
 
@@ -70,7 +72,7 @@ func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error
 		}
 	}
 	for _, c := range done {
-		files, err := r.recordCommit(c)
+		files, err := r.recordCommit(ctx, c)
 		if err != nil {
 			return res, err
 		}
@@ -171,13 +173,13 @@ func (r *Repo) storeOut(ctx context.Context, t Target, w *cache.Writer) (*additi
 }
 
 // recordCommit writes a stage's record and returns the files that changed.
-func (r *Repo) recordCommit(c commitment) ([]string, error) {
+func (r *Repo) recordCommit(ctx context.Context, c commitment) ([]string, error) {
 	for _, a := range c.adds {
 		if a.keep {
 			continue
 		}
 		if c.save || a.out.Digest.IsZero() {
-			setOut(a.out, a.tree)
+			setEntry(&a.out.Entry, a.tree)
 		}
 	}
 	if c.stage.IsPointer() {
@@ -190,5 +192,52 @@ func (r *Repo) recordCommit(c commitment) ([]string, error) {
 	if !c.save {
 		return nil, nil
 	}
+	if err := r.saveDeps(ctx, c.stage); err != nil {
+		return nil, err
+	}
 	return r.writeLock(c.stage)
+}
+
+// saveDeps records a stage's dependencies and parameters as they are now.
+func (r *Repo) saveDeps(ctx context.Context, s *pipeline.Stage) error {
+	for _, d := range s.Deps {
+		rel := d.RepoPath()
+		if d.IsExternal() || d.Repo != nil || d.DB != nil || d.Dataset != nil || outOfRoot(rel) {
+			continue
+		}
+		if err := r.saveDep(ctx, rel, &d.Entry); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.Params {
+		now, err := pipeline.ReadParams(workFS{r.Dir}, path.Join(s.WDir, p.Path), p.Keys)
+		if err != nil {
+			return err
+		}
+		for _, k := range p.Keys {
+			if _, ok := now.Values[k]; !ok {
+				return errs.New(errs.NotFound, "Parameters '%s' are missing from '%s'.", k, r.Show(path.Join(s.WDir, p.Path)))
+			}
+		}
+		p.Values = now
+	}
+	return nil
+}
+
+func (r *Repo) saveDep(ctx context.Context, rel string, e *pipeline.Entry) error {
+	if e.Digest.Algorithm() == object.MD5Legacy {
+		// What DVC 2 recorded stays as it is while it is right.
+		if state, err := r.pathStatus(ctx, rel, e, ""); err != nil || state == "" {
+			return err
+		}
+	}
+	tree, err := r.scanner(r.Alg).Scan(ctx, rel, r.rulesAbove(rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errs.New(errs.NotFound, "missing data 'source': %s", r.Show(rel))
+	}
+	if err != nil {
+		return err
+	}
+	setEntry(e, tree)
+	return nil
 }
