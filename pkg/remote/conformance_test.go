@@ -2,7 +2,9 @@ package remote_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"io"
+	"os"
 	"testing"
 
 	"github.com/cairndata/cairn/pkg/object"
@@ -103,4 +105,24 @@ func s3Fixture(b remote.Backend) objecttest.Fixture {
 			return left
 		},
 	}
+}
+
+// openReal opens a backend on a real S3 server, each time below another
+// prefix of its bucket. CAIRN_S3_ENDPOINT is the server's URL; the bucket
+// "cairn-test" must be there.
+func openReal(t *testing.T) remote.Backend {
+	endpoint := os.Getenv("CAIRN_S3_ENDPOINT")
+	if endpoint == "" {
+		t.Skip("CAIRN_S3_ENDPOINT is not set")
+	}
+	return remote.OpenS3At(t, endpoint, "s3://cairn-test/"+rand.Text(), map[string]string{
+		"access_key_id": os.Getenv("CAIRN_S3_ACCESS_KEY"), "secret_access_key": os.Getenv("CAIRN_S3_SECRET_KEY")})
+}
+
+func TestBackendRealS3(t *testing.T) {
+	remotetest.Run(t, openReal)
+}
+
+func TestStoreRealS3(t *testing.T) {
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return s3Fixture(openReal(t)) })
 }

@@ -220,18 +220,27 @@ func (d *download) open(ctx context.Context) error {
 	return nil
 }
 
+// maxEmptyReads is how many reads of a body may yield nothing at all.
+const maxEmptyReads = 100
+
 func (d *download) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	for {
+	for empty := 0; ; {
 		n, err := d.read(p)
 		if n > 0 {
 			d.fails = 0
 			return n, err
 		}
-		if err == nil || err == io.EOF {
+		if err == io.EOF {
 			return 0, err
+		}
+		if err == nil {
+			if empty++; empty < maxEmptyReads {
+				continue
+			}
+			err = errs.New(errs.Unavailable, "read %s: %w", d.key, io.ErrNoProgress)
 		}
 		if d.ctx.Err() != nil {
 			return 0, d.ctx.Err()

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5"
@@ -114,6 +115,7 @@ func newS3(ctx context.Context, c Config, env Env) (*s3Backend, error) {
 		if o.endpoint != "" {
 			so.BaseEndpoint, so.UsePathStyle = &o.endpoint, true
 		}
+		so.HTTPClient = listGuard{so.HTTPClient, b}
 		so.ContinueHeaderThresholdBytes = -1 // many servers do not know Expect
 		so.DisableLogOutputChecksumValidationSkipped = true
 	})
@@ -530,6 +532,32 @@ func (p *s3Parts) Abort(ctx context.Context) error {
 		return nil
 	}
 	return p.b.translate(err)
+}
+
+// listGuard refuses what is no listing. The SDK would read a login page as a
+// listing of nothing.
+type listGuard struct {
+	s3.HTTPClient
+	b *s3Backend
+}
+
+func (g listGuard) Do(req *http.Request) (*http.Response, error) {
+	resp, err := g.HTTPClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK || req.Method != http.MethodGet || !req.URL.Query().Has("max-keys") {
+		return resp, err
+	}
+	const head = 1024 // room for a declaration, comments and a name space
+	body := bufio.NewReaderSize(resp.Body, head)
+	start, _ := body.Peek(head) // shorter at the end; an error comes again
+	if !bytes.Contains(start, []byte("ListBucketResult")) {
+		resp.Body.Close()
+		return nil, g.b.notS3()
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, resp.Body}
+	return resp, nil
 }
 
 func (b *s3Backend) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {

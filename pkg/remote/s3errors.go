@@ -61,8 +61,8 @@ func (b *s3Backend) translate(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return context.Canceled
 	}
-	if _, ok := errors.AsType[*errs.Error](err); ok {
-		return err // ours already: the reader of an upload failed
+	if ours, ok := errors.AsType[*errs.Error](err); ok {
+		return ours // from the reader of an upload, or from listGuard
 	}
 	f := parseFailure(err)
 	kind, hint := b.classify(f, err)

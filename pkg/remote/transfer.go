@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -196,60 +197,62 @@ func (e *folderError) Error() string {
 }
 
 // lacking returns what dst does not have with its right size, and counts the
-// rest as skipped, and as missing what src does not have either.
+// rest as skipped, or as missing if src does not have it either.
 func (t *transfer) lacking(ctx context.Context) (files, manifests []Item, err error) {
 	all := make([]object.Digest, 0, len(t.files)+len(t.manifests))
-	for _, part := range [][]Item{t.files, t.manifests} {
-		for _, it := range part {
-			all = append(all, it.Digest)
-		}
+	for it := range t.each() {
+		all = append(all, it.Digest)
 	}
-	have, err := t.dst.Has(ctx, all)
+	onDst, err := sizes(ctx, t.dst, all)
 	if err != nil {
 		return nil, nil, err
 	}
-	// Ask src for what is not there, and about every size in doubt.
+	// Ask src about what is not there, and about every size in doubt.
 	var ask []object.Digest
-	unknown := 0
-	for _, part := range [][]Item{t.files, t.manifests} {
-		for _, it := range part {
-			i, ok := have[it.Digest]
-			if ok && it.Size == i.Size {
-				continue
-			}
-			if !ok && it.Size < 0 {
-				unknown++
-			}
-			ask = append(ask, it.Digest)
+	unknown, doubtful, i := 0, 0, 0
+	for it := range t.each() {
+		have := onDst[i]
+		i++
+		if have >= 0 && have == it.Size {
+			continue
 		}
+		if have < 0 && it.Size < 0 {
+			unknown++
+		}
+		if have >= 0 && it.Size >= 0 {
+			doubtful++
+		}
+		ask = append(ask, it.Digest)
 	}
-	sp := t.src.Properties()
-	// A folder answers in no time. Elsewhere it is worth a listing when the
-	// sizes of many objects are not known; opening tells the rest.
-	const worthListing = 64
-	asked := sp.CheapStat || unknown > worthListing || t.doubtful(have)
-	var srcHas map[object.Digest]object.Info
-	if asked && len(ask) > 0 {
-		if srcHas, err = t.src.Has(ctx, ask); err != nil {
+	var onSrc []int64
+	if len(ask) > 0 && (t.src.Properties().CheapStat || unknown > worthListing || doubtful > 0) {
+		if onSrc, err = sizes(ctx, t.src, ask); err != nil {
 			return nil, nil, err
 		}
 	}
+	i, asked := 0, 0
 	pick := func(part []Item) []Item {
 		todo := part[:0]
 		for _, it := range part {
-			h, onDst := have[it.Digest]
-			s, onSrc := srcHas[it.Digest]
-			switch {
-			case onDst && (it.Size == h.Size || !asked && it.Size < 0):
+			have, theirs := onDst[i], unasked
+			i++
+			if have >= 0 && have == it.Size {
 				t.stats.Skipped++
-			case onDst && (onSrc && s.Size == h.Size || !onSrc && asked && it.Size < 0):
+				continue
+			}
+			if onSrc != nil {
+				theirs = onSrc[asked]
+				asked++
+			}
+			switch {
+			case have >= 0 && (theirs == have || it.Size < 0 && theirs < 0):
 				// The hint was wrong, or nobody knows better.
 				t.stats.Skipped++
-			case asked && !onSrc:
+			case theirs == absent:
 				t.lost(it)
 			default:
-				if onSrc {
-					it.Size = s.Size
+				if theirs >= 0 {
+					it.Size = theirs
 				}
 				todo = append(todo, it)
 			}
@@ -259,17 +262,46 @@ func (t *transfer) lacking(ctx context.Context) (files, manifests []Item, err er
 	return pick(t.files), pick(t.manifests), nil
 }
 
-// doubtful reports whether dst has an object whose right size only src knows,
-// or whose size is not the expected one.
-func (t *transfer) doubtful(have map[object.Digest]object.Info) bool {
-	for _, part := range [][]Item{t.files, t.manifests} {
-		for _, it := range part {
-			if i, ok := have[it.Digest]; ok && i.Size != it.Size && it.Size >= 0 {
-				return true
+// worthListing is how many objects of unknown size make it worth asking a
+// store that is not a folder; otherwise opening them tells.
+const worthListing = 64
+
+// each yields the files, then the manifests.
+func (t *transfer) each() iter.Seq[*Item] {
+	return func(yield func(*Item) bool) {
+		for _, part := range [][]Item{t.files, t.manifests} {
+			for i := range part {
+				if !yield(&part[i]) {
+					return
+				}
 			}
 		}
 	}
-	return false
+}
+
+// Sizes that are none.
+const (
+	absent  = int64(-1) // the store does not have the object
+	unasked = int64(-2) // it was not asked
+)
+
+// sizes asks a store for the sizes of objects, in their order.
+func sizes(ctx context.Context, s object.Store, ds []object.Digest) ([]int64, error) {
+	if len(ds) == 0 {
+		return nil, nil
+	}
+	has, err := s.Has(ctx, ds)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]int64, len(ds))
+	for i, d := range ds {
+		list[i] = absent
+		if info, ok := has[d]; ok {
+			list[i] = info.Size
+		}
+	}
+	return list, nil
 }
 
 // lost notes an object that neither store has whole.

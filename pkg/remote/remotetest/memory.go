@@ -319,7 +319,7 @@ func (f *Faulty) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 	if err != nil {
 		return nil, 0, err
 	}
-	return &faultyBody{ReadCloser: r, ctx: ctx, fault: fault, key: key, good: (size - off) / 2}, size, nil
+	return &faultyBody{ReadCloser: r, ctx: ctx, fault: fault, key: key, good: (size - off + 1) / 2}, size, nil
 }
 
 // faultyBody goes wrong after its first half.
@@ -332,7 +332,9 @@ type faultyBody struct {
 }
 
 func (b *faultyBody) Read(p []byte) (int, error) {
-	if b.fault == None || b.fault == After {
+	switch b.fault {
+	case Short, Cut, Stall, Flip:
+	default:
 		return b.ReadCloser.Read(p)
 	}
 	if b.good == 0 {
@@ -372,6 +374,10 @@ func (f *Faulty) List(ctx context.Context, prefix string) iter.Seq2[remote.Entry
 		case Refuse:
 			yield(remote.Entry{}, errs.New(errs.Denied, "list %s: injected refusal", prefix))
 			return
+		case Stall:
+			<-ctx.Done()
+			yield(remote.Entry{}, ctx.Err())
+			return
 		case Repeat:
 			rounds = 2
 		}
@@ -380,11 +386,6 @@ func (f *Faulty) List(ctx context.Context, prefix string) iter.Seq2[remote.Entry
 			for e, err := range f.Backend.List(ctx, prefix) {
 				if n++; n > 3 && fault == Short {
 					yield(remote.Entry{}, broken("list", prefix))
-					return
-				}
-				if fault == Stall {
-					<-ctx.Done()
-					yield(remote.Entry{}, ctx.Err())
 					return
 				}
 				if !yield(e, err) {
