@@ -184,8 +184,8 @@ func (b *stageBuilder) cmd() error {
 			}
 			b.s.Cmd[i] = pyStr(item)
 		}
-	case *yamlfmt.Map:
-		return b.fail("cmd", "expected str, got dict")
+	case *yamlfmt.Map, nil:
+		return b.fail("cmd", "expected str, got %s", pyType(c))
 	default:
 		b.s.Cmd = []string{pyStr(c)}
 	}

@@ -73,7 +73,9 @@ func askDVC(t *testing.T, projects []project) {
 		t.Fatalf("oracle: %v\n%s", err, stderr.Bytes())
 	}
 	var want []map[string]any
-	if err := json.Unmarshal(out, &want); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(out))
+	dec.UseNumber() // 2.0 is not 2
+	if err := dec.Decode(&want); err != nil {
 		t.Fatal(err)
 	}
 	for i := range projects {
@@ -108,7 +110,8 @@ func recordedProjects(t *testing.T, projects []project, answers string) {
 		t.Fatal(err)
 	}
 	byName := map[string]map[string]any{}
-	for dec := json.NewDecoder(bytes.NewReader(data)); dec.More(); {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	for dec.UseNumber(); dec.More(); {
 		var p project
 		if err := dec.Decode(&p); err != nil {
 			t.Fatal(err)
@@ -371,7 +374,11 @@ func compareProject(t *testing.T, p project) {
 		}
 		return
 	}
+	if e, _ := got["error"].(string); strings.Contains(e, ".cmd' in 'dvc.yaml': expected str, got ") {
+		return // a mapping or nothing as a command, which DVC notices when it runs
+	}
 	for _, m := range []map[string]any{want, got} {
+		tolerate(m)
 		if e, ok := m["error"].(string); ok && strings.Contains(e, "is specified in:") {
 			lines := strings.Split(e, "\n") // of a set, in any order
 			slices.Sort(lines)
@@ -385,6 +392,43 @@ func compareProject(t *testing.T, p project) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("DVC (-) and we (+) differ:\n%s\n%s", diff, p.Files[ProjectFile])
+	}
+}
+
+// tolerate evens out where we differ from DVC on purpose.
+func tolerate(m map[string]any) {
+	if e, ok := m["error"].(string); ok {
+		// DVC forgets where collections came from once a stage has vars.
+		if i := strings.Index(e, " as it already exists in "); i >= 0 {
+			m["error"] = e[:i]
+		}
+	}
+	texts := func(m map[string]any, keys ...string) {
+		for _, k := range keys {
+			switch v := m[k].(type) {
+			case bool:
+				m[k] = pyStr(v)
+			case json.Number:
+				m[k] = v.String()
+			case []any: // a command of several
+				for i := range v {
+					switch x := v[i].(type) {
+					case nil, bool:
+						v[i] = pyStr(x)
+					case json.Number:
+						v[i] = pyStr(parseNumber(x.String(), strings.ContainsAny(x.String(), ".e")))
+					}
+				}
+			}
+		}
+	}
+	stages, _ := m["stages"].([]any)
+	for _, s := range stages {
+		texts(s.(map[string]any), "cmd", "desc")
+		for _, o := range s.(map[string]any)["outs"].([]any) {
+			texts(o.(map[string]any), "remote")
+			texts(o.(map[string]any)["annot"].(map[string]any), "desc", "type", "labels")
+		}
 	}
 }
 

@@ -555,6 +555,9 @@ func (c *collector) collect(target string) ([]*Stage, error) {
 	}
 	if file == "" {
 		file = ProjectFile
+		if _, err := fs.Stat(c.l.fsys, c.repoPath(file)); err != nil {
+			return nil, fileMissing(ProjectFile, false)
+		}
 	}
 	stages, err := c.l.Stages(c.repoPath(file), name, c.o.Glob)
 	if err != nil {
