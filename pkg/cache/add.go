@@ -55,7 +55,10 @@ func HashFile(dir *disk.Dir, name string, a object.Algorithm, tick func(int64)) 
 			return object.Sum(a, (*bp)[:n]), nil
 		}
 		disk.WillRead(f)
-		d, _, err := copyHash(nil, f, a, tick)
+		d, n, err := copyHash(nil, readerAt(f, st.Size), a, tick)
+		if err == nil && n != st.Size {
+			err = errChanged
+		}
 		return d, err
 	}, tick)
 }
@@ -155,11 +158,12 @@ func (w *Writer) addShared(f *disk.File, st disk.Stat, d object.Digest, b []byte
 		w.drop(dst, s)
 		return w.fail(err)
 	}
-	return w.finish(dst, s, d)
+	return w.finish(dst, s, d, int64(len(b)))
 }
 
-// readerAt reads a file from its beginning, wherever it stands.
-func readerAt(f *disk.File) io.Reader { return io.NewSectionReader(f, 0, 1<<62) }
+// readerAt reads a file from its beginning, wherever it stands, up to one byte
+// more than the size it should have.
+func readerAt(f *disk.File, size int64) io.Reader { return io.NewSectionReader(f, 0, size+1) }
 
 // addLarge stores a file that is streamed: by a clone, by a hard link where
 // the workspace is to share the cache's files, or by a copy.
@@ -183,9 +187,9 @@ func (w *Writer) addLarge(dir *disk.Dir, name string, f *disk.File, st disk.Stat
 	var n int64
 	if err == nil {
 		if cloned {
-			d, n, err = copyHash(nil, readerAt(dst), a, tick)
+			d, n, err = copyHash(nil, readerAt(dst, st.Size), a, tick)
 		} else {
-			d, n, err = copyFile(context.Background(), dst, f, a, tick)
+			d, n, err = copyFile(context.Background(), dst, f, st.Size, a, tick)
 		}
 	}
 	if err == nil && n != st.Size {
@@ -195,7 +199,7 @@ func (w *Writer) addLarge(dir *disk.Dir, name string, f *disk.File, st disk.Stat
 		w.drop(dst, s)
 		return object.Digest{}, w.fail(err)
 	}
-	return d, w.finish(dst, s, d)
+	return d, w.finish(dst, s, d, n)
 }
 
 // linksFiles reports whether workspace files are to be links into the cache.
@@ -207,7 +211,7 @@ func (w *Writer) linksFiles() bool {
 // addLink stores a file by giving it a second name, at the cost of hashing
 // alone. ok is false if the file system cannot.
 func (w *Writer) addLink(dir *disk.Dir, name string, f *disk.File, before disk.Stat, a object.Algorithm, tick func(int64)) (d object.Digest, ok bool, err error) {
-	d, _, err = copyHash(nil, readerAt(f), a, tick)
+	d, _, err = copyHash(nil, readerAt(f, before.Size), a, tick)
 	if err != nil {
 		return d, false, err
 	}
@@ -244,8 +248,7 @@ func (w *Writer) addLink(dir *disk.Dir, name string, f *disk.File, before disk.S
 		w.drop(nil, s)
 		return d, false, w.fail(err)
 	}
-	w.pend(d, s)
-	return d, true, nil
+	return d, true, w.pend(d, s, 0)
 }
 
 // sameBytes reports whether the object d is stored with exactly the bytes of
@@ -261,7 +264,7 @@ func (c *Cache) sameBytes(d object.Digest, f *disk.File, size int64, tick func(i
 	}
 	// Hashing too tells a good object from a damaged one that the workspace
 	// file is a link to.
-	got, n, err := copyHash(&comparer{with: o}, readerAt(f), d.Algorithm(), tick)
+	got, n, err := copyHash(&comparer{with: o}, readerAt(f, size), d.Algorithm(), tick)
 	return err == nil && n == size && got == d
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cairndata/cairn/pkg/cache"
 	"github.com/cairndata/cairn/pkg/disk"
@@ -133,9 +134,11 @@ func TestAddFailsAtEachOperation(t *testing.T) {
 	for name, links := range allLinks() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// Two small files keep each file's own flush, five take the other way.
-			for _, files := range []map[string][]byte{{"small": []byte("small"), "big": big}, contents()} {
-				ws := t.TempDir()
+			// Few files are flushed one by one, many together.
+			few := map[string][]byte{"small": []byte("small"), "large": big[:1<<20+1]}
+			many := map[string][]byte{"a": []byte("a"), "b": []byte("b"), "c": []byte("c"), "empty": {}, "large": big[:1<<20+1]}
+			for _, files := range []map[string][]byte{few, many} {
+				ws := disktest.Scratch(t)
 				writeAll(t, ws, files)
 				dir := openDir(t, ws)
 				mayHide := func(op disktest.Op) bool {
@@ -144,7 +147,7 @@ func TestAddFailsAtEachOperation(t *testing.T) {
 					return op.Name == "remove" || op.Name == "link"
 				}
 				disktest.FailEach(t, mayHide, func(t *testing.T, f *disktest.Faults) error {
-					path := filepath.Join(t.TempDir(), "cache")
+					path := filepath.Join(disktest.Scratch(t), "cache")
 					c := cache.Open(path, cache.Options{Links: links, Hook: f.Hook})
 					_, err := addAll(c, dir, files)
 					c.Close()
@@ -180,10 +183,10 @@ func TestAddFailsAtEachOperation(t *testing.T) {
 func TestCommitOrder(t *testing.T) {
 	t.Parallel()
 	f := &disktest.Faults{}
-	ws := t.TempDir()
+	ws := disktest.Scratch(t)
 	files := contents()
 	writeAll(t, ws, files)
-	c := openCache(t, filepath.Join(t.TempDir(), "cache"), cache.Options{Links: []cache.LinkType{cache.Copy}, Hook: f.Hook})
+	c := openCache(t, filepath.Join(disktest.Scratch(t), "cache"), cache.Options{Links: []cache.LinkType{cache.Copy}, Hook: f.Hook})
 	if _, err := addAll(c, openDir(t, ws), files); err != nil {
 		t.Fatal(err)
 	}
@@ -219,10 +222,10 @@ func TestCheckoutFailsAtEachOperation(t *testing.T) {
 		for _, old := range []string{"nothing", "a file", "a link"} {
 			t.Run(name+" over "+old, func(t *testing.T) {
 				t.Parallel()
-				files := contents()
-				src := t.TempDir()
+				files := map[string][]byte{"empty": {}, "small": []byte("small"), "large": big[:1<<20+1]}
+				src := disktest.Scratch(t)
 				writeAll(t, src, files)
-				c := openCache(t, filepath.Join(t.TempDir(), "cache"), cache.Options{Links: links})
+				c := openCache(t, filepath.Join(disktest.Scratch(t), "cache"), cache.Options{Links: links})
 				if _, err := addAll(c, openDir(t, src), files); err != nil {
 					t.Fatal(err)
 				}
@@ -231,7 +234,7 @@ func TestCheckoutFailsAtEachOperation(t *testing.T) {
 				}
 				for file, want := range files {
 					disktest.FailEach(t, mayHide, func(t *testing.T, f *disktest.Faults) error {
-						ws := t.TempDir()
+						ws := disktest.Scratch(t)
 						target := filepath.Join(ws, "out")
 						switch old {
 						case "a file":
@@ -267,13 +270,13 @@ func TestCheckoutFailsAtEachOperation(t *testing.T) {
 
 func TestCheckoutReplaceIsAsked(t *testing.T) {
 	t.Parallel()
-	c := openCache(t, filepath.Join(t.TempDir(), "cache"), cache.Options{})
-	src := t.TempDir()
+	c := openCache(t, filepath.Join(disktest.Scratch(t), "cache"), cache.Options{})
+	src := disktest.Scratch(t)
 	writeAll(t, src, contents())
 	if _, err := addAll(c, openDir(t, src), contents()); err != nil {
 		t.Fatal(err)
 	}
-	ws := t.TempDir()
+	ws := disktest.Scratch(t)
 	dir := openDir(t, ws)
 	staging := disk.NewStaging(dir)
 	defer staging.Close()
@@ -293,11 +296,11 @@ func TestCheckoutReplaceIsAsked(t *testing.T) {
 
 func TestCheckoutOverFolderFails(t *testing.T) {
 	t.Parallel()
-	c := openCache(t, filepath.Join(t.TempDir(), "cache"), cache.Options{})
-	src := t.TempDir()
+	c := openCache(t, filepath.Join(disktest.Scratch(t), "cache"), cache.Options{})
+	src := disktest.Scratch(t)
 	writeAll(t, src, contents())
 	addAll(c, openDir(t, src), contents())
-	ws := t.TempDir()
+	ws := disktest.Scratch(t)
 	os.MkdirAll(filepath.Join(ws, "out", "sub"), 0o777)
 	dir := openDir(t, ws)
 	staging := disk.NewStaging(dir)
@@ -326,9 +329,9 @@ func TestDamagedObject(t *testing.T) {
 			t.Parallel()
 			for damage, spoil := range damages {
 				for _, good := range [][]byte{[]byte("small"), big} {
-					src, ws := t.TempDir(), t.TempDir()
+					src, ws := disktest.Scratch(t), disktest.Scratch(t)
 					os.WriteFile(filepath.Join(src, "f"), good, 0o644)
-					c := openCache(t, filepath.Join(t.TempDir(), "cache"), cache.Options{Links: links})
+					c := openCache(t, filepath.Join(disktest.Scratch(t), "cache"), cache.Options{Links: links})
 					dir := openDir(t, src)
 					if _, err := addAll(c, dir, map[string][]byte{"f": good}); err != nil {
 						t.Fatal(err)
@@ -368,7 +371,7 @@ func TestDamagedObject(t *testing.T) {
 
 func TestObjectPlaceTakenByOthers(t *testing.T) {
 	t.Parallel()
-	outside := filepath.Join(t.TempDir(), "outside")
+	outside := filepath.Join(disktest.Scratch(t), "outside")
 	good := []byte("small")
 	os.WriteFile(outside, good, 0o666)
 	d := object.Sum(alg, good)
@@ -377,7 +380,7 @@ func TestObjectPlaceTakenByOthers(t *testing.T) {
 		"folder":  func(p string) { os.Mkdir(p, 0o777) },
 		"no read": func(p string) { os.Symlink(p, p) },
 	} {
-		c := openCache(t, filepath.Join(t.TempDir(), "cache"), cache.Options{})
+		c := openCache(t, filepath.Join(disktest.Scratch(t), "cache"), cache.Options{})
 		p := objectPath(c, d)
 		os.MkdirAll(filepath.Dir(p), 0o777)
 		make(p)
@@ -392,10 +395,10 @@ func TestObjectPlaceTakenByOthers(t *testing.T) {
 		}
 	}
 	// A shard that is a link out is not followed, for reading or writing.
-	c := openCache(t, filepath.Join(t.TempDir(), "cache"), cache.Options{})
+	c := openCache(t, filepath.Join(disktest.Scratch(t), "cache"), cache.Options{})
 	shard := filepath.Dir(objectPath(c, d))
 	os.MkdirAll(filepath.Dir(shard), 0o777)
-	elsewhere := t.TempDir()
+	elsewhere := disktest.Scratch(t)
 	os.Symlink(elsewhere, shard)
 	w, _ := c.BeginAdd()
 	err := w.PutBytes(d, good)
@@ -409,7 +412,7 @@ func TestObjectPlaceTakenByOthers(t *testing.T) {
 
 func TestPutRefusesWrongBytes(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "cache")
+	path := filepath.Join(disktest.Scratch(t), "cache")
 	c := openCache(t, path, cache.Options{})
 	for name, b := range map[string][]byte{"small": []byte("small"), "big": big} {
 		d := object.Sum(alg, b)
@@ -442,8 +445,8 @@ func TestPutRefusesWrongBytes(t *testing.T) {
 
 func TestManyWritersOfTheSameObjects(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "cache")
-	ws := t.TempDir()
+	path := filepath.Join(disktest.Scratch(t), "cache")
+	ws := disktest.Scratch(t)
 	files := contents()
 	for i := range 300 {
 		files[fmt.Sprintf("f%d", i)] = []byte(fmt.Sprint(i / 2))
@@ -488,9 +491,11 @@ func TestFileChangesWhileRead(t *testing.T) {
 		for _, always := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, always), func(t *testing.T) {
 				t.Parallel()
-				ws := t.TempDir()
+				ws := disktest.Scratch(t)
 				p := filepath.Join(ws, "f")
 				os.WriteFile(p, big, 0o666)
+				// An edit within a tick of the clock would not show.
+				os.Chtimes(p, time.Time{}, time.Now().Add(-time.Hour))
 				done := false
 				f := &disktest.Faults{Only: []string{"write"}, Before: func(n int, op disktest.Op) {
 					if always || !done {
@@ -498,7 +503,7 @@ func TestFileChangesWhileRead(t *testing.T) {
 						change(p)
 					}
 				}}
-				path := filepath.Join(t.TempDir(), "cache")
+				path := filepath.Join(disktest.Scratch(t), "cache")
 				c := openCache(t, path, cache.Options{Links: []cache.LinkType{cache.Copy}, Hook: f.Hook})
 				w, _ := c.BeginAdd()
 				a, err := w.AddFile(openDir(t, ws), "f", alg, object.Digest{}, nil)
@@ -526,10 +531,10 @@ func TestFileChangesWhileRead(t *testing.T) {
 
 func TestFullDiskIsSaid(t *testing.T) {
 	t.Parallel()
-	ws := t.TempDir()
+	ws := disktest.Scratch(t)
 	writeAll(t, ws, contents())
 	f := disktest.Full(3)
-	c := openCache(t, filepath.Join(t.TempDir(), "cache"), cache.Options{Links: []cache.LinkType{cache.Copy}, Hook: f.Hook})
+	c := openCache(t, filepath.Join(disktest.Scratch(t), "cache"), cache.Options{Links: []cache.LinkType{cache.Copy}, Hook: f.Hook})
 	_, err := addAll(c, openDir(t, ws), contents())
 	if !errs.Is(err, errs.Unavailable) || errs.HintOf(err) == "" {
 		t.Errorf("got %v", err)
@@ -538,7 +543,7 @@ func TestFullDiskIsSaid(t *testing.T) {
 
 func TestListAndDelete(t *testing.T) {
 	t.Parallel()
-	c := openCache(t, filepath.Join(t.TempDir(), "cache"), cache.Options{})
+	c := openCache(t, filepath.Join(disktest.Scratch(t), "cache"), cache.Options{})
 	for range c.List(ctx, alg) {
 		t.Error("an empty cache lists something")
 	}

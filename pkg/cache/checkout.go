@@ -123,10 +123,14 @@ func workMode(exec bool) fs.FileMode {
 
 // prove hashes an object's bytes.
 func prove(ctx context.Context, d object.Digest, f *disk.File, tick func(int64)) error {
-	if st, err := f.Stat(); err == nil && st.Size <= smallFile {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Size <= smallFile {
 		return proveSmall(d, f, int(st.Size), tick)
 	}
-	got, _, err := copyHash(nil, ctxReader{ctx, readerAt(f)}, d.Algorithm(), tick)
+	got, _, err := copyHash(nil, ctxReader{ctx, readerAt(f, st.Size)}, d.Algorithm(), tick)
 	if err == nil && got != d.AsFile() {
 		err = object.Mismatch(d, got)
 	}
@@ -243,7 +247,7 @@ func (c *Cache) copyOut(ctx context.Context, d object.Digest, f *disk.File, st d
 	if err != nil {
 		return err
 	}
-	got, _, err := copyFile(ctx, out, f, d.Algorithm(), tick)
+	got, _, err := copyFile(ctx, out, f, st.Size, d.Algorithm(), tick)
 	if err == nil && got != d.AsFile() {
 		err = object.Mismatch(d, got)
 	}
@@ -332,11 +336,18 @@ func CopyFile(ctx context.Context, dir *disk.Dir, name string, tmpDir *disk.Dir,
 		return err
 	}
 	defer src.Close()
+	st, err := src.Stat()
+	if err == nil {
+		err = disk.CheckRegular(src.Name(), st)
+	}
+	if err != nil {
+		return err
+	}
 	out, err := tmpDir.Create(tmp, workMode(false))
 	if err != nil {
 		return err
 	}
-	got, _, err := copyHash(out, ctxReader{ctx, readerAt(src)}, d.Algorithm(), nil)
+	got, _, err := copyFile(ctx, out, src, st.Size, d.Algorithm(), nil)
 	if err == nil && got != d {
 		err = errs.New(errs.Conflict, "%q changes while it is read", src.Name())
 	}

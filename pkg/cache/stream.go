@@ -132,11 +132,14 @@ const copyPiece = 1 << 20
 // copyFile copies src to the empty file dst and returns the digest and length
 // of what dst holds then. The kernel copies, and the stored bytes are hashed
 // beside it, a piece behind; where it cannot, the bytes go through copyHash.
-func copyFile(ctx context.Context, dst, src *disk.File, a object.Algorithm, tick func(int64)) (object.Digest, int64, error) {
-	n, ok, err := disk.CopyRange(dst, src, 0, copyPiece)
+// It stops one byte beyond size, or a file that grows as fast as it is read
+// would never end.
+func copyFile(ctx context.Context, dst, src *disk.File, size int64, a object.Algorithm, tick func(int64)) (object.Digest, int64, error) {
+	most := func(at int64) int { return int(min(copyPiece, size+1-at)) }
+	n, ok, err := disk.CopyRange(dst, src, 0, most(0))
 	if err == nil && !ok {
 		disk.WillRead(src)
-		return copyHash(dst, ctxReader{ctx, readerAt(src)}, a, tick)
+		return copyHash(dst, ctxReader{ctx, readerAt(src, size)}, a, tick)
 	}
 	h := a.New()
 	pieces := make(chan int64, 2) // the end of what can be read
@@ -146,8 +149,11 @@ func copyFile(ctx context.Context, dst, src *disk.File, a object.Algorithm, tick
 	for err == nil && n > 0 {
 		total += int64(n)
 		pieces <- total
+		if total > size {
+			break
+		}
 		if err = ctx.Err(); err == nil {
-			n, ok, err = disk.CopyRange(dst, src, total, copyPiece)
+			n, ok, err = disk.CopyRange(dst, src, total, most(total))
 			if err == nil && !ok {
 				err = errs.New(errs.Unavailable, "copying %q stopped half way", src.Name())
 			}

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -33,8 +36,21 @@ type Writer struct {
 
 	mu      sync.Mutex
 	pending map[object.Digest]staged
+	bytes   int64     // of pending
+	since   time.Time // when pending was empty
 	closed  bool
+
+	checkpointing sync.Mutex
 }
+
+// A batch makes its objects durable and visible in between once so much of
+// them is pending, so that whoever is killed in the middle of a million files
+// goes on from there. Objects without a manifest yet are safe to have.
+const (
+	checkpointObjects = 100_000
+	checkpointBytes   = 4 << 30
+	checkpointTime    = 20 * time.Second
+)
 
 // staged is an object that has its bytes but not its name.
 type staged struct {
@@ -56,7 +72,7 @@ func (c *Cache) BeginAdd() (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{c: c, root: root, staging: disk.NewStaging(root), pending: map[object.Digest]staged{}}, nil
+	return &Writer{c: c, root: root, staging: disk.NewStaging(root), pending: map[object.Digest]staged{}, since: time.Now()}, nil
 }
 
 // create makes a file in staging.
@@ -99,7 +115,7 @@ func (w *Writer) drop(f *disk.File, s staged) {
 }
 
 // finish makes a written file part of the batch.
-func (w *Writer) finish(f *disk.File, s staged, d object.Digest) error {
+func (w *Writer) finish(f *disk.File, s staged, d object.Digest, size int64) error {
 	err := w.batch.Written(f)
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -108,21 +124,50 @@ func (w *Writer) finish(f *disk.File, s staged, d object.Digest) error {
 		w.drop(nil, s)
 		return w.fail(err)
 	}
-	w.pend(d, s)
-	return nil
+	return w.pend(d, s, size)
 }
 
 // pend records the bytes of d as staged; of two stagings one is dropped.
-func (w *Writer) pend(d object.Digest, s staged) {
+func (w *Writer) pend(d object.Digest, s staged, size int64) error {
 	w.mu.Lock()
 	_, twice := w.pending[d]
 	if !twice {
 		w.pending[d] = s
+		w.bytes += size
 	}
+	due := len(w.pending) >= checkpointObjects || w.bytes >= checkpointBytes ||
+		len(w.pending)%1024 == 0 && time.Since(w.since) > checkpointTime
 	w.mu.Unlock()
 	if twice {
 		w.drop(nil, s)
 	}
+	if due && w.checkpointing.TryLock() {
+		defer w.checkpointing.Unlock()
+		return w.checkpoint()
+	}
+	return nil
+}
+
+// checkpoint publishes the files that are pending now. Manifests wait for
+// Commit, which comes after all files.
+func (w *Writer) checkpoint() error {
+	w.mu.Lock()
+	files := w.pending
+	w.pending = map[object.Digest]staged{}
+	for d, s := range files {
+		if d.IsDir() {
+			w.pending[d] = s
+			delete(files, d)
+		}
+	}
+	w.bytes, w.since = 0, time.Now()
+	w.mu.Unlock()
+	// The absence of a folder of objects is no longer certain.
+	w.absent.Clear()
+	if err := w.batch.Flush(w.root); err != nil {
+		return w.fail(err)
+	}
+	return w.fail(w.publish(files))
 }
 
 func (w *Writer) isPending(d object.Digest) bool {
@@ -167,7 +212,7 @@ func (w *Writer) Put(ctx context.Context, d object.Digest, size int64, r io.Read
 		w.drop(f, s)
 		return w.fail(err)
 	}
-	return w.finish(f, s, d)
+	return w.finish(f, s, d, n)
 }
 
 func (w *Writer) putSmall(d object.Digest, size int, r io.Reader) error {
@@ -193,7 +238,7 @@ func (w *Writer) write(d object.Digest, b []byte) error {
 		w.drop(f, s)
 		return w.fail(err)
 	}
-	return w.finish(f, s, d)
+	return w.finish(f, s, d, int64(len(b)))
 }
 
 // PutBytes stores a small object that the caller has just hashed, such as a
@@ -249,13 +294,12 @@ func (w *Writer) Commit(ctx context.Context) error {
 		w.mu.Unlock()
 		return nil
 	}
-	files := make([]object.Digest, 0, len(w.pending))
-	var manifests []object.Digest
-	for d := range w.pending {
+	files, manifests := map[object.Digest]staged{}, map[object.Digest]staged{}
+	for d, s := range w.pending {
 		if d.IsDir() {
-			manifests = append(manifests, d)
+			manifests[d] = s
 		} else {
-			files = append(files, d)
+			files[d] = s
 		}
 	}
 	w.mu.Unlock()
@@ -270,14 +314,15 @@ func (w *Writer) Commit(ctx context.Context) error {
 	if err := w.publish(files); err != nil {
 		return w.fail(err)
 	}
-	if err := w.publish(manifests); err != nil {
-		return w.fail(err)
-	}
-	return w.fail(w.syncNames(append(files, manifests...)))
+	return w.fail(w.publish(manifests))
 }
 
-// publish renames staged objects to their digests.
-func (w *Writer) publish(todo []object.Digest) error {
+// publish renames staged objects to their digests and makes the names durable.
+func (w *Writer) publish(objects map[object.Digest]staged) error {
+	if len(objects) == 0 {
+		return nil
+	}
+	todo := slices.Collect(maps.Keys(objects))
 	var g errgroup.Group
 	workers := max(2, runtime.GOMAXPROCS(0))
 	g.SetLimit(workers)
@@ -286,7 +331,7 @@ func (w *Writer) publish(todo []object.Digest) error {
 		part := todo[lo:min(lo+slice, len(todo))]
 		g.Go(func() error {
 			for _, d := range part {
-				s := w.pending[d]
+				s := objects[d]
 				if s.chmod {
 					if err := s.dir.Chmod(s.name, objectMode); err != nil {
 						return err
@@ -302,7 +347,10 @@ func (w *Writer) publish(todo []object.Digest) error {
 			return nil
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return w.syncNames(todo)
 }
 
 // syncNames makes the names of the objects durable, and those of the folders
