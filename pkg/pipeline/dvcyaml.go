@@ -2,8 +2,10 @@ package pipeline
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
+	"github.com/cairndata/cairn/pkg/disk"
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/yamlfmt"
 )
@@ -282,12 +284,15 @@ func (b *stageBuilder) outs() error {
 		if err != nil {
 			return err
 		}
-		for path, flags := range merged.AllKeys() {
-			p, err := b.path(field, path)
+		for name, flags := range merged.AllKeys() {
+			p, err := b.path(field, name)
 			if err != nil {
 				return err
 			}
 			o := newOut(b.s, p, flags.(*yamlfmt.Map))
+			if err := b.checkPlace(field, o); err != nil {
+				return err
+			}
 			switch field {
 			case "metrics":
 				o.Metric = true
@@ -300,15 +305,32 @@ func (b *stageBuilder) outs() error {
 	return nil
 }
 
+// checkPlace refuses outs that cairn must not write to: cached ones outside
+// of the repository, and any in its own or Git's folders.
+func (b *stageBuilder) checkPlace(field string, o *Out) error {
+	full := o.RepoPath()
+	outside := o.IsExternal() || leaves(full) || path.IsAbs(full)
+	switch {
+	case outside && o.Cache:
+		return b.fail(field, "cached output '%s' is outside of the repository", o.Path)
+	case outside || full == ".":
+		return nil
+	}
+	if err := disk.CheckRel(full); err != nil {
+		return b.fail(field, "%v", err)
+	}
+	return nil
+}
+
 // mergeOuts collects the flags of each path of a list of outs.
 func (b *stageBuilder) mergeOuts(field string) (*yamlfmt.Map, error) {
 	merged := &yamlfmt.Map{}
-	flagsOf := func(path any) *yamlfmt.Map {
-		if v, ok := merged.GetKey(path); ok {
+	flagsOf := func(name any) *yamlfmt.Map {
+		if v, ok := merged.GetKey(name); ok {
 			return v.(*yamlfmt.Map)
 		}
 		m := &yamlfmt.Map{}
-		merged.SetKey(path, m)
+		merged.SetKey(name, m)
 		return m
 	}
 	for _, item := range list(b.e.data, field) {
@@ -320,12 +342,12 @@ func (b *stageBuilder) mergeOuts(field string) (*yamlfmt.Map, error) {
 			flagsOf(item)
 			continue
 		}
-		for path, v := range m.AllKeys() {
+		for name, v := range m.AllKeys() {
 			flags, ok := v.(*yamlfmt.Map)
 			if !ok {
-				return nil, b.fail(field, "Expected dict for '%s', got: '%s'", pyStr(path), pyType(v))
+				return nil, b.fail(field, "Expected dict for '%s', got: '%s'", pyStr(name), pyType(v))
 			}
-			update(flagsOf(path), flags)
+			update(flagsOf(name), flags)
 		}
 	}
 	return merged, nil

@@ -343,7 +343,7 @@ func keyText(v any) string {
 
 // maxProduct bounds the stages that one matrix makes, so that a small file
 // cannot fill the memory.
-const maxProduct = 1 << 20
+const maxProduct = 1 << 17
 
 func (r *resolver) matrix(g *group, name string, data any) error {
 	v, err := r.expandData(name, "matrix", data)

@@ -309,3 +309,33 @@ func TestFreshProjectsAsDVC(t *testing.T) {
 		})
 	}
 }
+
+// Edits of whatever is valid succeed, and say what they must, which they
+// check themselves.
+func TestEditsOfInventedProjects(t *testing.T) {
+	t.Parallel()
+	for seed := range int64(300) {
+		text := []byte(invent(seed).Files[ProjectFile])
+		_, top, err := parseDvcYAML(ProjectFile, text)
+		if err != nil {
+			continue
+		}
+		stages := value(top, "stages").(*yamlfmt.Map)
+		for _, name := range stages.Keys() {
+			if _, err := RemoveStage(ProjectFile, text, name); err != nil {
+				t.Errorf("seed %d: remove %s: %v", seed, name, err)
+			}
+			if d := value(stages, name).(*yamlfmt.Map); d.Has("foreach") {
+				continue
+			}
+			for _, frozen := range []bool{true, false} {
+				if _, err := SetFrozen(ProjectFile, text, name, frozen); err != nil {
+					t.Errorf("seed %d: freeze %s: %v", seed, name, err)
+				}
+			}
+		}
+		if _, err := AddStage(ProjectFile, text, "added", yamlfmt.NewMap("cmd", "x")); err != nil {
+			t.Errorf("seed %d: add: %v", seed, err)
+		}
+	}
+}
