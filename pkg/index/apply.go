@@ -285,8 +285,7 @@ func (r *applying) unchanged(rel string, st disk.Stat) error {
 		return nil
 	}
 	if st.IsDir() {
-		return errs.WithHint(errs.New(errs.Conflict, "a folder with files that are not tracked is in the place of %q", rel),
-			"Move it away, then try again.")
+		return r.removeHollow(rel)
 	}
 	records := r.State.Folder(path.Dir(rel))
 	i, ok := find(records, path.Base(rel))
@@ -339,22 +338,12 @@ func (r *applying) remove(p *Plan) {
 	}
 	if p.RemoveTree != "" {
 		folders[p.RemoveTree] = true
-		r.emptySubfolders(p.RemoveTree, folders)
+		r.subfolders(p.RemoveTree, folders)
 	}
-	deepest := make([]string, 0, len(folders))
-	for f := range folders {
-		deepest = append(deepest, f)
+	if p.IsDir {
+		delete(folders, p.Path) // the out itself stays, even if it is empty for now
 	}
-	slices.SortFunc(deepest, func(x, y string) int { return len(y) - len(x) })
-	for _, f := range deepest {
-		if p.IsDir && f == p.Path {
-			continue // the out itself stays, even if it is empty for now
-		}
-		if dir, name, err := r.Root.Parent(f); err == nil {
-			_ = dir.RemoveDir(name) // not empty: somebody else's files
-			dir.Close()
-		}
-	}
+	_ = r.removeFolders(folders) // not empty: somebody else's files
 }
 
 func (r *applying) removeFile(rel string) error {
@@ -373,23 +362,57 @@ func (r *applying) removeFile(rel string) error {
 	return dir.Remove(name)
 }
 
-// emptySubfolders adds the folders below rel, which hold no tracked files.
-func (r *applying) emptySubfolders(rel string, into map[string]bool) {
+// removeHollow deletes a folder that holds nothing but folders, such as one
+// whose files were removed by a cairn that was killed then. One with files in
+// it is an errs.Conflict and stays as it is.
+func (r *applying) removeHollow(rel string) error {
+	folders := map[string]bool{rel: true}
+	if !r.subfolders(rel, folders) {
+		return errs.WithHint(errs.New(errs.Conflict, "a folder with files that are not tracked is in the place of %q", rel),
+			"Move it away, then try again.")
+	}
+	return r.removeFolders(folders)
+}
+
+// removeFolders deletes those of the folders that are empty, the deepest
+// first, and returns the last failure.
+func (r *applying) removeFolders(folders map[string]bool) (err error) {
+	deepest := make([]string, 0, len(folders))
+	for f := range folders {
+		deepest = append(deepest, f)
+	}
+	slices.SortFunc(deepest, func(x, y string) int { return len(y) - len(x) })
+	for _, f := range deepest {
+		dir, name, perr := r.Root.Parent(f)
+		if perr != nil {
+			err = perr
+			continue
+		}
+		err = dir.RemoveDir(name)
+		dir.Close()
+	}
+	return err
+}
+
+// subfolders adds the folders below rel and reports whether there is nothing
+// else.
+func (r *applying) subfolders(rel string, into map[string]bool) (hollow bool) {
 	dir, err := r.Root.OpenPath(rel)
 	if err != nil {
-		return
+		return false
 	}
-	defer dir.Close()
 	list, err := dir.ReadDir()
-	if err != nil {
-		return
-	}
+	dir.Close()
+	hollow = err == nil
 	for _, e := range list {
-		if e.Type.IsDir() {
-			into[rel+"/"+e.Name] = true
-			r.emptySubfolders(rel+"/"+e.Name, into)
+		if !e.Type.IsDir() {
+			hollow = false
+			continue
 		}
+		into[rel+"/"+e.Name] = true
+		hollow = r.subfolders(rel+"/"+e.Name, into) && hollow
 	}
+	return hollow
 }
 
 // createAll checks out the files of all plans, a folder's slice at a time.

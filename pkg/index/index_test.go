@@ -30,7 +30,11 @@ type place struct {
 
 func newPlace(t testing.TB, links ...cache.LinkType) *place {
 	t.Helper()
-	dir := t.TempDir()
+	return newPlaceAt(t, t.TempDir(), links...)
+}
+
+func newPlaceAt(t testing.TB, dir string, links ...cache.LinkType) *place {
+	t.Helper()
 	ws := filepath.Join(dir, "ws")
 	if err := os.Mkdir(ws, 0o777); err != nil {
 		t.Fatal(err)
