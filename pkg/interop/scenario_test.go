@@ -260,6 +260,11 @@ func (st step) stderrMayDiffer(reason string) step { st.tol.stderr = reason; ret
 func (st step) exitMayDiffer(reason string) step   { st.tol.exit = reason; return st }
 func (st step) inAnyOrder(reason string) step      { st.tol.anyOrder = reason; return st }
 
+// mayDiffer is for a step that cairn refuses where DVC does harm.
+func (st step) mayDiffer(reason string) step {
+	return st.stdoutMayDiffer(reason).stderrMayDiffer(reason).exitMayDiffer(reason).fileMayDiffer("*/*", reason)
+}
+
 // fileMayDiffer leaves out the paths (relative to the sandbox) that match a pattern of path/filepath.
 func (st step) fileMayDiffer(pattern, reason string) step {
 	files := map[string]string{pattern: reason}

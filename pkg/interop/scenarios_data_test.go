@@ -13,6 +13,8 @@ func withRemote() []step {
 	return steps(twoRevs(), mkdir("../rem"), dvc("remote", "add", "-q", "-d", "origin", "../rem"), commit("remote"))
 }
 
+const remembers = "DVC knows the members of a folder whose manifest is gone from a database outside of the repository"
+
 var checkoutScenarios = []scenario{
 	{"checkout after git checkout", steps(twoRevs(), git("checkout", "-q", "v1"), dvc("status"), dvc("checkout"), dvc("status"), git("checkout", "-q", "main"),
 		dvc("checkout", "f"), dvc("status"), dvc("checkout", "d.dvc"), dvc("checkout"))},
@@ -79,7 +81,7 @@ var statusScenarios = []scenario{
 	{"diff between revisions", steps(twoRevs(), dvc("diff"), dvc("diff", "v1"), dvc("diff", "--json", "v1"), dvc("diff", "--json", "--show-hash", "v1"), dvc("diff", "--json", "v1", "HEAD"), dvc("diff", "--show-hash", "v1", "HEAD"), dvc("diff", "--md", "v1"), dvc("diff", "--hide-missing", "v1"),
 		dvc("diff", "HEAD", "v1", "--json"), dvc("diff", "--md", "--show-hash", "v1", "HEAD"), dvc("diff", "--json", "nope"), dvc("diff", "HEAD", "HEAD"), dvc("diff", "HEAD", "HEAD", "--json"), dvc("diff", "--targets", "f", "--", "v1"), dvc("diff", "--json", "v1", "--targets", "d/a", "f"), dvc("diff", "v1", "--targets", "nope"))},
 	{"diff with the workspace", steps(twoRevs(), write("f", "x"), mv("d/n", "d/moved"), rm("d/a"), write("d/z", "z"), write("g", "g"), dvc("add", "-q", "g"), dvc("diff"), dvc("diff", "--json"), dvc("diff", "--json", "--show-hash"), dvc("diff", "--show-hash"),
-		rm("f"), dvc("diff", "--json"), wipeCache(), dvc("diff", "--json"), dvc("diff"), dvc("diff", "--hide-missing", "--json"))},
+		rm("f"), dvc("diff", "--json"), wipeCache(), dvc("diff", "--json").stdoutMayDiffer(remembers), dvc("diff").stdoutMayDiffer(remembers), dvc("diff", "--hide-missing", "--json").stdoutMayDiffer(remembers))},
 	{"diff of renames", steps(repo(write("a", "content a"), write("d/x", "content x"), write("d/y", "content y"), dvc("add", "-q", "a", "d"), commit("one")), dvc("move", "-q", "a", "b"), mv("d/x", "d/s/x"), dvc("add", "-q", "d"), commit("two"),
 		dvc("diff", "HEAD~1"), dvc("diff", "HEAD~1", "--json"), dvc("diff", "HEAD~1", "HEAD", "--show-hash", "--json"), dvc("diff", "HEAD~1", "--md"))},
 }

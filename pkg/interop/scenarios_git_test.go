@@ -2,14 +2,7 @@
 
 package interop
 
-import (
-	"strings"
-	"syscall"
-)
-
-func mkfifo(path string) func(*sandbox) error {
-	return func(s *sandbox) error { return syscall.Mkfifo(s.path(path), 0o644) }
-}
+import "strings"
 
 var stageScenarios = []scenario{
 	{"stages status and commit", steps(fixture("pipeline"), dvc("status"), dvc("status", "head"), dvc("status", "dvc.yaml:sort"), write("out/sorted", "9\n"), dvc("status"), dvc("status", "--json"), dvc("status", "-q"), dvc("commit", "-f"), dvc("status"),
@@ -48,8 +41,6 @@ var errorScenarios = []scenario{
 	{"errors outside of a repository", steps(write("a", "1"), dvc("status"), dvc("add", "a"), dvc("root"), dvc("push"), dvc("config", "-l"), dvc("remote", "list"), dvc("config", "core.autostage", "true"), dvc("check-ignore", "a"), dvc("ls", "."), dvc("diff"), dvc("checkout"), dvc("cache", "dir"), dvc("config", "--global", "core.autostage", "true"), dvc("config", "--global", "-l"))},
 	{"errors usage", repo(
 		dvc("nope"), dvc("add", "--nope", "x"), dvc("status", "--nope"), dvc("remote", "nope"), dvc("push", "-j", "x"), dvc("push", "-j"), dvc("move", "a"), dvc("remove"), dvc("checkout", "--nope"), dvc(), dvc("--nope"), dvc("add", "-o", "x", "a", "b"), dvc("add", "--to-remote", "--no-commit", "x"), dvc("data"), dvc("ls"), dvc("config", "core.autostage", "true", "extra"), dvc("unprotect"), dvc("diff", "a", "b", "c"))},
-	{"errors unreadable and odd files", repo(
-		writeMode("secret", "s", 0o644), write("d/a", "1"), prepare("fifo d/pipe", mkfifo("d/pipe")), dvc("add", "d"), rm("d/pipe"), prepare("fifo pipe", mkfifo("pipe")), dvc("add", "pipe"), dvc("add", "secret"))},
 	{"errors long chains and deep folders", repo(
 		write(strings.Repeat("deep/", 40)+"f", "1"), dvc("add", "deep"), dvc("status"), dvc("add", strings.Repeat("deep/", 40)+"f"), dvc("checkout"), rm("deep"), dvc("checkout"))},
 }

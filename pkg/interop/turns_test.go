@@ -159,8 +159,8 @@ func TestTurnsAddAndCheckout(t *testing.T) {
 			d.ok(b, "checkout")
 			delta := changes(before, d.snap())
 			for p, e := range delta {
-				if before[p] == "f 0755 = #!" && e == "f 0644 = #!" || before[p] == "f 0744 = #!" {
-					delete(delta, p) // mode bits inside folders are not recorded, by either tool
+				if len(e) > 6 && len(before[p]) > 6 && e[6:] == before[p][6:] {
+					delete(delta, p) // the same but for mode bits, which folders do not carry and DVC narrows to u+x
 				}
 			}
 			if len(delta) > 0 {
