@@ -122,6 +122,7 @@ func (l *Loader) local(p, wdir string) string {
 // lazyVars is a file of values, read once.
 type lazyVars struct {
 	once  sync.Once
+	mu    sync.Mutex
 	value any
 	root  *tmplNode // of all values; nil if they cannot all be used
 	err   error     // of reading
@@ -149,23 +150,34 @@ func (l *Loader) varsFile(file string, keys []string) (*tmplNode, error) {
 	case len(keys) == 0:
 		return v.root, v.bad
 	}
-	n := &tmplNode{kind: dictNode, dict: map[string]*tmplNode{}, origin: o}
+	if v.root != nil {
+		n := &tmplNode{kind: dictNode, dict: map[string]*tmplNode{}, origin: o}
+		for _, k := range keys {
+			child := v.root.dict[k]
+			if child == nil {
+				return nil, tmplErr(tmplVars, "could not find '%s' in '%s'", k, l.show(file))
+			}
+			n.put(k, child)
+		}
+		return n, nil
+	}
+	return v.some(keys, o)
+}
+
+// some wraps the values of keys of a file that holds others which cannot be
+// used.
+func (v *lazyVars) some(keys []string, o *tmplOrigin) (*tmplNode, error) {
+	v.mu.Lock() // looking up a key may change the Map
+	defer v.mu.Unlock()
+	m := &yamlfmt.Map{}
 	for _, k := range keys {
 		e, ok := v.value.(*yamlfmt.Map).Get(k)
 		if !ok {
-			return nil, tmplErr(tmplVars, "could not find '%s' in '%s'", k, l.show(file))
+			return nil, tmplErr(tmplVars, "could not find '%s' in '%s'", k, o.name)
 		}
-		if v.root != nil {
-			n.put(k, v.root.dict[k])
-			continue
-		}
-		child, err := newTmplNode(e, o, n, k)
-		if err != nil {
-			return nil, err
-		}
-		n.put(k, child)
+		m.Set(k, e)
 	}
-	return n, nil
+	return newTmplNode(m, o, nil, "")
 }
 
 func (l *Loader) readVars(file string) (any, error) {
@@ -297,7 +309,7 @@ func (l *Loader) readStageFile(file string) ([]byte, error) {
 
 // IsStageFile reports whether a file of that base name may hold stages.
 func IsStageFile(base string) bool {
-	return base == ProjectFile || strings.HasSuffix(base, ".dvc")
+	return base == ProjectFile || strings.HasSuffix(base, ".dvc") && base != ".dvc"
 }
 
 // File reads a stage file with all of its stages. The error is that of a file

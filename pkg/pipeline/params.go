@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"path"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -316,6 +317,59 @@ func sequence(v any) ([]any, bool) {
 		return x, true
 	}
 	return nil, false
+}
+
+// ParamChange is how a parameter differs from what the lock recorded.
+type ParamChange struct {
+	Key      string // "" is the file as a whole
+	State    string // new, deleted or modified
+	Old, New any
+}
+
+// Changes compares what the lock recorded with what the file holds now, in the
+// order in which DVC reports it. actual is nil if the file does not exist.
+func (d *ParamDep) Changes(actual *Lookup) []ParamChange {
+	switch {
+	case actual == nil:
+		return []ParamChange{{State: "deleted"}}
+	case d.Values == nil:
+		return []ParamChange{{State: "new"}}
+	}
+	keys := d.Keys
+	if keys == nil {
+		keys = append(append(keys, actual.Keys...), d.Values.Keys...)
+	}
+	var out []ParamChange
+	seen := map[string]bool{}
+	for _, k := range keys {
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		now, isThere := actual.Values[k]
+		old, wasThere := d.Values.Values[k]
+		switch {
+		case !isThere:
+			out = append(out, ParamChange{k, "deleted", old, nil})
+		case !wasThere:
+			out = append(out, ParamChange{k, "new", nil, now})
+		case !EqualParams(now, old):
+			out = append(out, ParamChange{k, "modified", old, now})
+		}
+	}
+	return out
+}
+
+// Missing lists the keys that the stage names and the file lacks, without
+// which what the stage used cannot be recorded.
+func (d *ParamDep) Missing(actual *Lookup) []string {
+	var out []string
+	for _, k := range d.Keys {
+		if _, ok := actual.Values[k]; !ok && !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	return out
 }
 
 // EqualParams compares a value with a recorded one as Python does: 1, 1.0 and

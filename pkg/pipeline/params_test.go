@@ -198,3 +198,43 @@ func FuzzLoadParams(f *testing.F) {
 		}
 	})
 }
+
+func TestParamChanges(t *testing.T) {
+	t.Parallel()
+	lookup := func(pairs ...any) *Lookup {
+		l := &Lookup{Values: map[string]any{}}
+		for i := 0; i < len(pairs); i += 2 {
+			l.Keys = append(l.Keys, pairs[i].(string))
+			l.Values[pairs[i].(string)] = pairs[i+1]
+		}
+		return l
+	}
+	recorded := lookup("a", int64(1), "b", int64(2), "gone", nil)
+	actual := lookup("c", "x", "b", int64(3), "a", 1.0)
+	states := func(changes []ParamChange) string {
+		var b strings.Builder
+		for _, c := range changes {
+			b.WriteString(c.Key + ":" + c.State + " ")
+		}
+		return strings.TrimSpace(b.String())
+	}
+	for _, tt := range []struct {
+		name   string
+		dep    ParamDep
+		actual *Lookup
+		want   string
+	}{
+		{"keys", ParamDep{Keys: []string{"a", "b", "c", "gone", "b"}, Values: recorded}, actual, "b:modified c:new gone:deleted"},
+		{"whole file", ParamDep{Values: recorded}, actual, "c:new b:modified gone:deleted"},
+		{"no lock", ParamDep{Keys: []string{"a"}}, actual, ":new"},
+		{"no file", ParamDep{Keys: []string{"a"}, Values: recorded}, nil, ":deleted"},
+	} {
+		if got := states(tt.dep.Changes(tt.actual)); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	d := ParamDep{Keys: []string{"a", "y", "z", "y"}}
+	if got := d.Missing(actual); !slices.Equal(got, []string{"y", "z"}) {
+		t.Errorf("missing: got %v", got)
+	}
+}
