@@ -15,12 +15,11 @@ import (
 type Graph struct {
 	Stages []*Stage
 
-	index      map[*Stage]int
-	needs      [][]int // of each stage, those whose outs it reads, as its deps are written
-	neededBy   [][]int
-	outs       *pathTree
-	p          *Pipeline
-	disconnect func(*Stage) bool
+	index    map[*Stage]int
+	needs    [][]int // of each stage, those whose outs it reads, as its deps are written
+	neededBy [][]int
+	outs     *pathTree
+	p        *Pipeline
 }
 
 // GraphError is a graph that cannot be: outs that are declared twice or
@@ -634,11 +633,11 @@ func (c *collector) granular(target string) ([]Match, error) {
 	}
 	stages, err = c.collect(target)
 	if errs.Is(err, errs.NotFound) && (file == "" || !IsStageFile(path.Base(file))) {
-		where := c.l.show(c.repoPath(ProjectFile))
+		where := ProjectFile
 		if file != "" {
 			where = c.l.absolute(c.repoPath(file))
 		}
-		return nil, errs.New(errs.NotFound, "'%s' does not exist as an output or a stage name in '%s'", target, where)
+		return nil, &errs.Error{Kind: errs.NotFound, Msg: fmt.Sprintf("'%s' does not exist as an output or a stage name in '%s'", target, where), Err: err}
 	}
 	return wholeMatches(stages), err
 }
