@@ -134,6 +134,9 @@ func (st step) differences(seen states, want, got recordedStep) []string {
 	}
 	if st.tol.stdout == "" && want.Exit != usageExit {
 		w, g := advice.ReplaceAllString(want.Stdout, ""), advice.ReplaceAllString(got.Stdout, "")
+		if strings.Contains(st.label, "remote list") { // the columns' width is that of the sandbox's path
+			w, g = wideBlanks.ReplaceAllString(w, "  "), wideBlanks.ReplaceAllString(g, "  ")
+		}
 		if st.tol.anyOrder != "" {
 			w, g = sorted(w), sorted(g)
 		}

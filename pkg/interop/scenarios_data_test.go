@@ -58,7 +58,8 @@ var remoteScenarios = []scenario{
 	{"pull over local changes", steps(withRemote(), dvc("push", "-q"), git("checkout", "-q", "v1"), write("f", "mine"), dvc("pull", "-r", "origin"), dvc("status"), dvc("pull", "-f"))},
 	{"push empty files and folders", steps(repo(write("e", ""), mkdir("v"), write("d/e", ""), dvc("add", "-q", "e", "v", "d"), commit("x")), mkdir("../rem"), dvc("remote", "add", "-d", "r", "../rem"), dvc("push"), dvc("status", "-c"),
 		wipeCache(), rm("e", "v", "d"), dvc("pull"), dvc("status"))},
-	{"remote in a missing folder and with spaces", steps(twoRevs(), dvc("remote", "add", "-d", "r", "../rem dir/é x"), dvc("push"), dvc("status", "-c"), wipeCache(), dvc("fetch"), dvc("remote", "list"))},
+	// Not with é: DVC cannot write a configuration that is not ASCII under LC_ALL=C.UTF-8.
+	{"remote in a missing folder and with spaces", steps(twoRevs(), dvc("remote", "add", "-d", "r", "../rem dir/a x"), dvc("push"), dvc("status", "-c"), wipeCache(), dvc("fetch"), dvc("remote", "list"))},
 	{"damaged remote object", steps(withRemote(), dvc("push", "-q"), wipeCache(), rm("f"), chmod("../rem/files/md5/b8/a9f715dbb64fd5c56e7783c6820a61", 0o644), write("../rem/files/md5/b8/a9f715dbb64fd5c56e7783c6820a61", "bad"),
 		dvc("config", "remote.origin.verify", "true"), dvc("pull", "f"), dvc("status"))},
 	{"status of the cloud in json", steps(withRemote(), dvc("status", "-c", "--json"), dvc("push", "-q", "f"), dvc("status", "-c", "--json"), dvc("status", "-c", "f"), dvc("status", "-c", "-q"), dvc("push", "-q"), wipeCache(), dvc("status", "-c", "--json"), dvc("status", "-c"), dvc("status", "-q", "-c"))},
