@@ -52,7 +52,7 @@ interop: build
 
 # Each fuzz test in turn, FUZZTIME long.
 fuzz:
-	scripts/fuzz.sh $(FUZZTIME)
+	.ci/fuzz.sh $(FUZZTIME)
 
 bench: build
 	@if [ -f "$(BENCH)" ]; then \
@@ -62,7 +62,7 @@ bench: build
 	fi
 
 demo: build
-	scripts/demo.sh bin/cairn
+	.ci/demo.sh bin/cairn
 
 docs: build
 	rm -rf docs/commands
