@@ -108,7 +108,7 @@ func (a *App) execute(ctx context.Context) error {
 	if err := a.applyGlobals(); err != nil {
 		return err
 	}
-	a.UI.Debugf("%s %s, command: %s", a.Prog, buildVersion(), ui.Quote(strings.Join(a.Env.Args, " ")))
+	a.UI.Debugf("%s %s, command: %s", a.Prog, buildVersion(), ui.Quote(maskArgs(a.Env.Args)))
 	switch {
 	case call.help:
 		return writeHelp(a.UI.Out(), call.cmd)

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -48,6 +49,27 @@ func (k Key) String() string {
 		return k.Top + "." + k.Section + "." + k.Option
 	}
 	return k.Section + "." + k.Option
+}
+
+// Hint says what a key that names no option may be meant to be, and is "" for
+// one that does, or that is like none.
+func (k Key) Hint() string {
+	if k.Top == "" && k.Section != cairnSection && !slices.Contains(sections, k.Section) {
+		if near := nearest(k.Section, append(slices.Clone(sections), cairnSection)); near != "" {
+			return fmt.Sprintf("Did you mean %q?", near+"."+k.Option)
+		}
+		return ""
+	}
+	word := k.word()
+	if slices.Contains(namedSections, word) && k.Top == "" || option(word, k.Option, "*") != nil {
+		return ""
+	}
+	near := nearest(k.Option, knownNames(word, "*"))
+	if near == "" {
+		return ""
+	}
+	k.Option = near
+	return fmt.Sprintf("Did you mean %q?", k)
 }
 
 func (k Key) sibling() bool { return k.Top == "" && k.Section == cairnSection }

@@ -49,7 +49,7 @@ func (e *Editor) ModifyRemote(name, option, value string, unset bool) error {
 		return err
 	}
 	if !slices.Contains(known, name) {
-		return remoteGone(name, known)
+		return elsewhere(e.o, name, e.level, known)
 	}
 	k, grew := RemoteKey(name, option), e.grew
 	e.touchRemote(name)
@@ -95,8 +95,8 @@ func (e *Editor) SetDefaultRemote(name string) error {
 	}
 	if !slices.Contains(known, name) {
 		err := failf("default remote must be present in remote list.")
-		if near := nearest(name, known); near != "" {
-			return errs.WithHint(err, "Did you mean %q?", near)
+		if hint := errs.HintOf(elsewhere(e.o, name, e.level, known)); hint != "" {
+			return errs.WithHint(err, "%s", hint)
 		}
 		return err
 	}
