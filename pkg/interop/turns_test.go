@@ -125,6 +125,22 @@ func (d *duo) untouched(what string, f func()) {
 	}
 }
 
+// unchanged is untouched for cairn; of DVC, which writes equal files again, it asks for equal content only.
+func (d *duo) unchanged(who, what string, f func()) {
+	d.t.Helper()
+	if who == "cairn" {
+		d.untouched(who+" "+what, f)
+		return
+	}
+	before := d.snap()
+	f()
+	for p, e := range changes(before, d.snap()) {
+		if len(e) < 6 || len(before[p]) < 6 || e[6:] != before[p][6:] {
+			d.t.Errorf("%s %s: %s changed\n  before %q\n  after  %q", who, what, p, before[p], e)
+		}
+	}
+}
+
 // awkward is the data of the turn-taking tests.
 func awkward() []step {
 	return steps(write("plain", "plain\n"), write("empty", ""), write("é 日本.txt", "unicode"), write("q'u\"o#[x]", "specials"), writeMode("run.sh", "#!/bin/sh\n", 0o755),
@@ -147,7 +163,8 @@ func TestTurnsAddAndCheckout(t *testing.T) {
 			d.play(awkward())
 			d.ok(a, append([]string{"add", "-q"}, awkwardTargets()...)...)
 			d.clean("after add")
-			d.untouched(b+" looks and adds again", func() {
+			d.play(git("commit", "-q", "--allow-empty", "-m", "so that there is something to compare with"))
+			d.unchanged(b, "looks and adds again", func() {
 				d.ok(b, "status")
 				d.ok(b, "diff")
 				d.ok(b, append([]string{"add", "-q"}, awkwardTargets()...)...)
@@ -215,7 +232,7 @@ func TestTurnsRemote(t *testing.T) {
 			d.play(commit("data"))
 			d.ok(a, "push", "-q")
 			d.inSync("after push")
-			d.untouched(b+" pushes again", func() { d.ok(b, "push") })
+			d.unchanged(b, "pushes again", func() { d.ok(b, "push") })
 			d.play(git("clone", "-q", ".", "../w2"))
 			d.okIn("../w2", b, "pull", "-q")
 			d.cleanIn("../w2", "in the clone")
@@ -335,7 +352,7 @@ func TestTurnsStages(t *testing.T) {
 	d.play(write("out/s", "by hand\n"), write("params.yaml", "n: 2\n"))
 	d.ok("cairn", "commit", "-f", "-q")
 	d.clean("after cairn's commit")
-	d.untouched("dvc repro after cairn's commit", func() { d.ok("dvc", "repro") })
+	d.unchanged("dvc", "repro after cairn's commit", func() { d.ok("dvc", "repro") })
 }
 
 // TestTurnsAtOnce: both tools run at the same time; the locks make it a sequence.
