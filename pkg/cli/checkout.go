@@ -70,7 +70,7 @@ func (a *App) showChanges(res repo.CheckoutResult) {
 		paths  []string
 	}{{"M", res.Modified}, {"A", res.Added}, {"D", res.Deleted}} {
 		for _, p := range l.paths {
-			a.UI.Printf("%s\t%s\n", l.letter, ui.Quote(p))
+			a.UI.Printf("%-8s%s\n", l.letter, ui.Quote(p))
 		}
 	}
 }

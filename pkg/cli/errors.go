@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/cairndata/cairn/pkg/cli/ui"
 	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/pipeline"
+	"github.com/cairndata/cairn/pkg/repo"
 )
 
 // The exit codes. They are DVC's and a promise to scripts.
@@ -139,11 +142,25 @@ func hint(err error, code int) string {
 	if h := errs.HintOf(err); h != "" {
 		return h
 	}
+	if fe, ok := errors.AsType[*pipeline.FileError](err); ok {
+		return fileHint(fe, err)
+	}
 	if isBug(err, code) {
 		return "This may be a bug: please report it at https://github.com/cairndata/cairn/issues" +
 			" with the output of `cairn doctor` and of the same command with -vv."
 	}
 	return ""
+}
+
+// fileHint says how to go on with a broken stage file.
+func fileHint(fe *pipeline.FileError, err error) string {
+	switch {
+	case errors.Is(err, repo.ErrInRevision):
+		return ""
+	case fe.Conflict:
+		return "Resolve the conflict in the file, then run the command again."
+	}
+	return "Correct the file, or bring back its last good version from Git."
 }
 
 // errorObject is a failure as --json shows it on standard error.
@@ -175,10 +192,17 @@ func (a *App) report(err error) int {
 	}
 	help := hint(err, code)
 	if a.Prog != "cairn" {
-		help = strings.ReplaceAll(help, "`cairn ", "`"+a.Prog+" ")
+		for _, before := range []string{"`", "'", ": "} {
+			help = strings.ReplaceAll(help, before+"cairn ", before+a.Prog+" ")
+		}
 	}
 	msg := message(err, code)
-	a.UI.Errorf("%s", msg)
+	if text := a.fileReport(err); text != "" {
+		// As DVC has it: the file's own report instead of a line "ERROR: ...".
+		a.UI.ErrorNote(text)
+	} else {
+		a.UI.Errorf("%s", msg)
+	}
 	if help != "" {
 		a.UI.ErrorNote(help)
 	}
@@ -187,12 +211,42 @@ func (a *App) report(err error) int {
 	}
 	if a.JSON {
 		body := errorBody{Type: kindNames[errs.KindOf(err)], Msg: msg, Hint: help, Code: code}
-		if e, ok := errors.AsType[*errs.Error](err); ok {
-			body.File, body.Line = e.File, e.Line
-		}
+		body.File, body.Line = place(err)
 		a.UI.ErrorNote(ui.JSONString(errorObject{body}))
 	}
 	return code
+}
+
+// fileReport is the report about a broken stage file or lock of the workspace,
+// "" if err is about something else. What stands in a commit gets a line like
+// any failure, since the file to be seen is not the one at fault.
+func (a *App) fileReport(err error) string {
+	fe, ok := errors.AsType[*pipeline.FileError](err)
+	if !ok || errors.Is(err, repo.ErrInRevision) {
+		return ""
+	}
+	shown := fe.File
+	if root, rerr := a.seams.findRoot(); rerr == nil {
+		shown = filepath.ToSlash(a.Rel(filepath.Join(root, filepath.FromSlash(fe.File))))
+	}
+	if !strings.HasPrefix(shown, "../") {
+		shown = "./" + shown
+	}
+	return fe.Report(ui.Quote(shown))
+}
+
+// place is the file and the line that a failure is about, as far as known.
+func place(err error) (file string, line int) {
+	if fe, ok := errors.AsType[*pipeline.FileError](err); ok {
+		if len(fe.Problems) > 0 {
+			line = fe.Problems[0].Line
+		}
+		return fe.File, line
+	}
+	if e, ok := errors.AsType[*errs.Error](err); ok {
+		return e.File, e.Line
+	}
+	return "", 0
 }
 
 // exitCodesDoc is docs/exit-codes.md.

@@ -54,7 +54,7 @@ func newRootVerb(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.UI.Printf("%s\n", ui.Quote(a.Rel(root)))
+			fmt.Fprintln(a.UI.Out(), ui.Quote(a.Rel(root)))
 			return nil
 		}),
 	}

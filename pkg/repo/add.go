@@ -118,7 +118,7 @@ func (r *Repo) scanAdds(ctx context.Context, o AddOptions, adds []*addition, w *
 	defer task.Done()
 	for _, a := range adds {
 		s := &index.Scanner{Root: r.Dir, State: r.State(), Cache: r.Cache, Alg: r.Alg, Jobs: o.Jobs, Task: task, Follow: o.Follow, Now: r.now}
-		if same, err := r.sameLegacy(ctx, a, *s); err != nil {
+		if same, err := r.sameLegacy(ctx, a, *s, nil); err != nil {
 			return err
 		} else if same {
 			a.keep = true
@@ -135,8 +135,9 @@ func (r *Repo) scanAdds(ctx context.Context, o AddOptions, adds []*addition, w *
 }
 
 // sameLegacy reports whether an out recorded by DVC 2 is unchanged by the
-// measure of DVC 2. Its entry then stays as it is.
-func (r *Repo) sameLegacy(ctx context.Context, a *addition, s index.Scanner) (bool, error) {
+// measure of DVC 2. Its entry then stays as it is. With a store, what the
+// cache lacks of it is put there, in DVC 2's layout.
+func (r *Repo) sameLegacy(ctx context.Context, a *addition, s index.Scanner, store *cache.Writer) (bool, error) {
 	if a.out.Digest.Algorithm() != object.MD5Legacy || a.under != "" {
 		return false, nil
 	}
@@ -150,8 +151,15 @@ func (r *Repo) sameLegacy(ctx context.Context, a *addition, s index.Scanner) (bo
 		return false, nil
 	}
 	// Unchanged, but only kept if the cache can give it back.
-	_, err = r.Cache.Stat(a.out.Digest)
-	return err == nil, nil
+	if ok, err := r.inCache(ctx, Target{Stage: a.stage, Out: a.out}); err != nil || ok {
+		return ok, err
+	}
+	if store == nil {
+		return false, nil
+	}
+	s.Store = store
+	tree, err = s.Scan(ctx, a.rel, r.rulesAbove(a.rel))
+	return err == nil && tree.Digest == a.out.Digest, err
 }
 
 // scanAdd reads one target. Of a part of a folder, the rest of the manifest
@@ -159,10 +167,11 @@ func (r *Repo) sameLegacy(ctx context.Context, a *addition, s index.Scanner) (bo
 func (r *Repo) scanAdd(ctx context.Context, a *addition, s *index.Scanner, w *cache.Writer, o AddOptions) error {
 	target := path.Join(a.rel, a.under)
 	tree, err := s.Scan(ctx, target, r.rulesAbove(target))
-	if errors.Is(err, fs.ErrNotExist) {
+	gone := errors.Is(err, fs.ErrNotExist) || disk.IsNotDir(err)
+	if gone && a.under == "" {
 		return r.missingOutput(target, err)
 	}
-	if err != nil {
+	if err != nil && !gone {
 		return err
 	}
 	if a.under != "" {
@@ -186,7 +195,8 @@ func (r *Repo) scanAdd(ctx context.Context, a *addition, s *index.Scanner, w *ca
 	return nil
 }
 
-// mergePart puts a part of a folder into the folder's manifest.
+// mergePart puts a part of a folder into the folder's manifest. A part that is
+// not in the workspace any more, nil, is taken out of it.
 func (r *Repo) mergePart(ctx context.Context, a *addition, part *index.Tree) (*index.Tree, error) {
 	old, err := r.Cache.ReadManifest(ctx, a.out.Digest)
 	if err != nil {
@@ -197,6 +207,12 @@ func (r *Repo) mergePart(ctx context.Context, a *addition, part *index.Tree) (*i
 		return nil, err
 	}
 	gone := old.Under(a.under)
+	if part == nil {
+		if len(gone) == 0 {
+			return nil, r.missingOutput(path.Join(a.rel, a.under), fs.ErrNotExist)
+		}
+		part = &index.Tree{IsDir: true}
+	}
 	merged := make(object.Manifest, 0, len(old)+len(part.Files)+1)
 	for _, f := range old {
 		if _, replaced := gone.Find(f.Path); !replaced {
@@ -379,10 +395,14 @@ func (r *Repo) planTarget(target string, stages *Stages, o AddOptions) (*additio
 			return nil, errs.WithHint(errs.New(errs.Invalid, "cannot add %q: it is a pointer file", target), "Give the data's path instead.")
 		}
 	}
+	t := stages.Find(rel)
 	if err := r.checkAddable(target, rel); err != nil {
-		return nil, err
+		// A part of a tracked folder that is gone is taken out of it.
+		if t == nil || t.Under == "" || !errs.Is(err, errs.NotFound) {
+			return nil, err
+		}
 	}
-	if t := stages.Find(rel); t != nil {
+	if t != nil {
 		if !t.Stage.IsPointer() {
 			return nil, errs.WithHint(errs.New(errs.Conflict, "cannot update %q: overlaps with an output of %s", target, t.Stage.Address()),
 				"Run the pipeline, or use 'cairn commit' to record the change.")
@@ -408,6 +428,10 @@ func (r *Repo) newPointer(rel, desc string) (*addition, error) {
 	s := &pipeline.Stage{File: rel + ".dvc", WDir: path.Dir(rel)}
 	out := &pipeline.Out{Stage: s, Entry: pipeline.Entry{Path: path.Base(rel), Size: -1, NFiles: -1}, Cache: true, Push: true, Desc: desc}
 	s.Outs = []*pipeline.Out{out}
+	if r.Git != nil && r.gitIgnored(s.File, false) {
+		return nil, errs.WithHint(errs.New(errs.Conflict, "bad DVC file name '%s' is git-ignored.", r.Show(s.File)),
+			"Git would never see what tracks the data. Take the rule out of .gitignore, or add '!%s' there.", path.Base(s.File))
+	}
 	if _, err := r.Dir.LstatPath(s.File); err == nil {
 		return nil, errs.WithHint(errs.New(errs.Conflict, "%q exists and describes something else", s.File),
 			"Move it away, or remove what it tracks: cairn remove %s", s.File)

@@ -82,8 +82,11 @@ func (r *Repo) checkout(ctx context.Context, targets []Target, o CheckoutOptions
 			plans = append(plans, p)
 		}
 	}
-	plans, err := r.keepUnstored(ctx, plans, o, &bad)
+	plans, err := r.keepWhole(ctx, plans, o, &bad)
 	if err != nil {
+		return res, err
+	}
+	if plans, err = r.keepUnstored(ctx, plans, o, &bad); err != nil {
 		return res, err
 	}
 	setTotals(task, plans)
@@ -130,6 +133,45 @@ func (r *Repo) planCheckout(ctx context.Context, t Target, o CheckoutOptions) (i
 		}
 	}
 	return index.MakePlan(want, have, o.Relink), nil
+}
+
+// keepWhole drops the plans for which the cache lacks objects: an out is
+// checked out whole or stays as it is. Where missing objects are allowed, only
+// their files stay as they are.
+func (r *Repo) keepWhole(ctx context.Context, plans []index.Plan, o CheckoutOptions, bad *failures) ([]index.Plan, error) {
+	var ds []object.Digest
+	for _, p := range plans {
+		for _, f := range p.Create {
+			ds = append(ds, f.Digest)
+		}
+	}
+	if n, err := r.Cache.Missing(ctx, ds); err != nil || n == 0 {
+		return plans, err
+	}
+	have, err := r.Cache.Has(ctx, ds)
+	if err != nil {
+		return nil, err
+	}
+	lacks := func(f index.CreateFile) bool {
+		_, ok := have[f.Digest]
+		return !ok
+	}
+	kept := plans[:0]
+	for _, p := range plans {
+		i := slices.IndexFunc(p.Create, lacks)
+		switch {
+		case i < 0:
+			kept = append(kept, p)
+		case !o.AllowMissing:
+			bad.add(p.Path, errs.New(errs.NotFound, "'%s' is not in the cache", p.Create[i].Digest))
+		default:
+			p.Create = slices.DeleteFunc(p.Create, lacks)
+			if len(p.Create)+len(p.Remove) > 0 {
+				kept = append(kept, p)
+			}
+		}
+	}
+	return kept, nil
 }
 
 // keepUnstored drops the plans that would destroy bytes stored nowhere,
@@ -197,8 +239,13 @@ func (r *Repo) reportCheckout(plans []index.Plan, done index.Applied, res *Check
 		bad.add(f.Path, f.Err)
 	}
 	for _, p := range plans {
+		if slices.ContainsFunc(done.Failed, func(f index.FileError) bool {
+			return f.Path == p.Path || strings.HasPrefix(f.Path, p.Path+"/")
+		}) {
+			continue
+		}
 		shown := r.Show(p.Path)
-		if p.IsDir || p.RemoveTree != "" {
+		if p.IsDir || p.Change == index.Deleted && p.RemoveTree != "" {
 			shown += "/"
 		}
 		switch p.Change {

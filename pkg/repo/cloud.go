@@ -157,7 +157,7 @@ func (r *Repo) revisions(ctx context.Context, o CloudOptions) ([]*Stages, error)
 	for _, rev := range revs {
 		s, err := r.StagesAt(ctx, rev.SHA)
 		if err != nil {
-			return nil, fmt.Errorf("revision %s: %w", rev.SHA[:7], err)
+			return nil, err
 		}
 		sets = append(sets, s)
 	}
@@ -344,6 +344,12 @@ func (r *Repo) Fetch(ctx context.Context, o CloudOptions) (FetchResult, error) {
 
 func (r *Repo) fetch(ctx context.Context, o CloudOptions) (FetchResult, error) {
 	var res FetchResult
+	if o.Remote != "" {
+		// A remote that does not exist is a mistake even if nothing is lacking.
+		if _, err := r.remoteConfig(o.Remote); err != nil {
+			return res, err
+		}
+	}
 	list, err := r.wantedObjects(ctx, o, false)
 	if err != nil {
 		return res, err
@@ -625,8 +631,8 @@ func (r *Repo) Pull(ctx context.Context, o PullOptions) (PullResult, error) {
 	if err == nil && o.AllowMissing && onlyMissing(ferr) {
 		ferr = nil
 	}
-	if err == nil {
-		err = ferr
+	if err == nil || !onlyMissing(ferr) {
+		err = ferr // why objects are missing says more than that they are
 	}
 	return res, errors.Join(err, r.saveState())
 }

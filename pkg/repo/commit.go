@@ -160,7 +160,7 @@ func (r *Repo) storeOut(ctx context.Context, t Target, w *cache.Writer) (*additi
 	if t.Out.Cache {
 		s.Store = w
 	}
-	same, err := r.sameLegacy(ctx, a, legacy)
+	same, err := r.sameLegacy(ctx, a, legacy, s.Store)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

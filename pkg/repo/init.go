@@ -36,6 +36,12 @@ func Init(ctx context.Context, env Env, o InitOptions) error {
 	if err != nil {
 		return err
 	}
+	if g != nil {
+		defer g.Close()
+		if err := checkNotIgnored(g, env.Dir); err != nil {
+			return err
+		}
+	}
 	dir, err := disk.OpenDir(env.Dir)
 	if err != nil {
 		return err
@@ -55,7 +61,6 @@ func Init(ctx context.Context, env Env, o InitOptions) error {
 	if g == nil {
 		return nil
 	}
-	defer g.Close()
 	var files []string
 	for _, f := range []string{".dvc/config", ".dvc/.gitignore", ".dvcignore"} {
 		rel, err := filepath.Rel(g.Root(), filepath.Join(env.Dir, filepath.FromSlash(f)))
@@ -83,6 +88,21 @@ func gitForInit(env Env, o InitOptions) (*git.Repo, error) {
 		return g, nil
 	}
 	return nil, errs.New(errs.Conflict, "%s is not tracked by any supported SCM tool (e.g. Git). Use `--no-scm` if you don't want to use any SCM or `--subdir` if initializing inside a subdirectory of a parent SCM repository.", env.Dir)
+}
+
+// checkNotIgnored refuses a place where Git would never see the repository's
+// files.
+func checkNotIgnored(g *git.Repo, at string) error {
+	dir := filepath.Join(at, dvcDir)
+	rel, err := filepath.Rel(g.Root(), dir)
+	if err != nil {
+		return err
+	}
+	ignored, err := g.IsIgnored(filepath.ToSlash(rel), true)
+	if err != nil || !ignored {
+		return err
+	}
+	return errs.New(errs.Conflict, "%s is ignored by your SCM tool. \nMake sure that it's tracked, for example, by adding '!.dvc' to .gitignore.", dir)
 }
 
 func sameFolder(a, b string) bool {
@@ -131,7 +151,8 @@ func writeInit(dir *disk.Dir, o InitOptions) error {
 
 // Destroy removes the repository: .dvc with the cache in it, pointer files,
 // dvc.yaml and dvc.lock, and .dvcignore. The data in the workspace stays; what
-// was a link into the cache becomes a file first.
+// was a link into the cache becomes a file first. Its lines in .gitignore stay:
+// nobody wants to find the data in the next commit.
 func (r *Repo) Destroy(ctx context.Context) error {
 	unlock, err := r.Lock(ctx)
 	if err != nil {
@@ -150,13 +171,6 @@ func (r *Repo) Destroy(ctx context.Context) error {
 		}
 	}
 	for _, s := range stages.All {
-		for _, o := range s.Outs {
-			if rel := o.RepoPath(); !o.IsExternal() && !outOfRoot(rel) {
-				if _, err := r.gitUnignore(rel); err != nil {
-					return err
-				}
-			}
-		}
 		if err := r.removeFile(s.File); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -28,7 +29,10 @@ func isStageFile(name string) bool {
 // order, a folder's files before those of its sub-folders. visit returns the
 // paths of outs that are declared there: no folder of an out is entered,
 // since what lies in it is data.
-func walkStageFiles(src fs.FS, m *ignore.Matcher, start string, visit func(file string) (outs []string)) error {
+//
+// skip, which may be nil, leaves out what Git ignores: packages that came
+// with an installed program, say, are no stage files of ours.
+func walkStageFiles(src fs.FS, m *ignore.Matcher, start string, skip func(rel string, isDir bool) bool, visit func(file string) (outs []string)) error {
 	top, err := m.Dir(start)
 	if err != nil {
 		return err
@@ -36,7 +40,10 @@ func walkStageFiles(src fs.FS, m *ignore.Matcher, start string, visit func(file 
 	if top.Ignored() {
 		return nil
 	}
-	w := &stageWalk{src: src, visit: visit, outs: map[string]bool{}}
+	if skip == nil {
+		skip = func(string, bool) bool { return false }
+	}
+	w := &stageWalk{src: src, visit: visit, skip: skip, outs: map[string]bool{}}
 	list, err := fs.ReadDir(src, start)
 	if err != nil {
 		return err
@@ -47,6 +54,7 @@ func walkStageFiles(src fs.FS, m *ignore.Matcher, start string, visit func(file 
 type stageWalk struct {
 	src   fs.FS
 	visit func(string) []string
+	skip  func(string, bool) bool
 	outs  map[string]bool
 }
 
@@ -57,7 +65,7 @@ func (w *stageWalk) folder(rel string, list []fs.DirEntry, rules *ignore.Dir) er
 		switch {
 		case e.IsDir():
 			folders = append(folders, e.Name())
-		case isStageFile(e.Name()) && !rules.Match(e.Name(), false):
+		case isStageFile(e.Name()) && !rules.Match(e.Name(), false) && !w.skip(path.Join(rel, e.Name()), false):
 			files = append(files, e.Name())
 		}
 	}
@@ -70,7 +78,7 @@ func (w *stageWalk) folder(rel string, list []fs.DirEntry, rules *ignore.Dir) er
 	sort.Strings(folders)
 	for _, name := range folders {
 		sub := path.Join(rel, name)
-		if w.outs[sub] || rules.Match(name, true) {
+		if w.outs[sub] || rules.Match(name, true) || w.skip(sub, true) {
 			continue
 		}
 		if err := w.enter(sub, name, rules); err != nil {
@@ -198,8 +206,31 @@ func (r *Repo) StagesAt(ctx context.Context, rev string) (*Stages, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.loadStages(ctx, tree, ignore.New(ignore.FS(tree), ignore.Options{}), rev)
+	s, err := r.loadStages(ctx, tree, ignore.New(ignore.FS(tree), ignore.Options{}), rev)
+	if err != nil && ctx.Err() == nil {
+		return nil, &revisionError{rev, err}
+	}
+	return s, err
 }
+
+// ErrInRevision marks a failure to read what stands in a commit, as opposed to
+// the workspace. Ask with errors.Is.
+var ErrInRevision = errors.New("in a revision")
+
+type revisionError struct {
+	rev string
+	err error
+}
+
+func (e *revisionError) Error() string {
+	rev := e.rev
+	if len(rev) == 40 {
+		rev = rev[:7]
+	}
+	return fmt.Sprintf("revision '%s': %v", rev, e.err)
+}
+
+func (e *revisionError) Unwrap() []error { return []error{e.err, ErrInRevision} }
 
 // treeAt is the repository's folder in a commit.
 func (r *Repo) treeAt(ctx context.Context, rev string) (fs.FS, error) {
@@ -226,7 +257,11 @@ func (r *Repo) treeAt(ctx context.Context, rev string) (fs.FS, error) {
 func (r *Repo) loadStages(ctx context.Context, src fs.FS, m *ignore.Matcher, rev string) (*Stages, error) {
 	l := pipeline.NewLoader(src, r.loaderOptions(m))
 	var files []string
-	err := walkStageFiles(src, m, ".", func(file string) []string {
+	var skip func(string, bool) bool
+	if rev == "" && r.Git != nil {
+		skip = r.gitIgnored
+	}
+	err := walkStageFiles(src, m, ".", skip, func(file string) []string {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -254,8 +289,8 @@ func (r *Repo) loadStages(ctx context.Context, src fs.FS, m *ignore.Matcher, rev
 		return nil, p.Errors[0]
 	}
 	graph, err := p.Graph()
-	if err != nil {
-		return nil, err
+	if err != nil && rev == "" {
+		return nil, err // of a commit, nothing is built or checked out at once
 	}
 	if rev == "" {
 		if err := r.checkAlgorithms(p.Stages); err != nil {
@@ -265,6 +300,12 @@ func (r *Repo) loadStages(ctx context.Context, src fs.FS, m *ignore.Matcher, rev
 	s := newStages(p.Stages)
 	s.Graph = graph
 	return s, nil
+}
+
+// gitIgnored reports whether Git's ignore files cover a path.
+func (r *Repo) gitIgnored(rel string, isDir bool) bool {
+	ignored, err := r.Git.IsIgnored(r.gitPath(rel), isDir)
+	return err == nil && ignored
 }
 
 // loaderOptions say how stage files are read.
