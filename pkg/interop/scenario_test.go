@@ -74,6 +74,7 @@ var chanceOrder = map[string]string{
 	"status":   "DVC lists stages in the order the disk returns them",
 	"checkout": "DVC lists outs in the order of a set",
 	"pull":     "DVC lists outs in the order of a set",
+	"data":     "DVC groups and lists in an order that changes from run to run",
 }
 
 const askingWrites = "DVC stores manifests it computed or fetched, and drops damaged objects, while it answers; cairn's answers change nothing"
