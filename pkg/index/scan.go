@@ -365,6 +365,13 @@ func (w *walk) folder(dir *disk.Dir, n *node, rules Rules) {
 		}
 	}
 	slices.SortFunc(n.items, func(a, b item) int { return strings.Compare(a.sortKey(), b.sortKey()) })
+	// Noted now, since the files' items are written by others from here on.
+	var subfolders []*item
+	for i := range n.items {
+		if it := &n.items[i]; it.kind == subFolder {
+			subfolders = append(subfolders, it)
+		}
+	}
 	old := w.s.State.Folder(n.rel)
 	open := &sharedDir{dir: dir}
 	open.users.Store(1)
@@ -380,10 +387,8 @@ func (w *walk) folder(dir *disk.Dir, n *node, rules Rules) {
 			open.release()
 		})
 	}
-	for i := range n.items {
-		if it := &n.items[i]; it.kind == subFolder {
-			w.subfolder(open, it, rules)
-		}
+	for _, it := range subfolders {
+		w.subfolder(open, it, rules)
 	}
 	open.release()
 }
