@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,6 +64,11 @@ since the last time are not read at all. Either all targets are added or none.`,
 
 // gitHint tells which files Git is to track now.
 func (a *App) gitHint(r *repo.Repo, files []string) {
+	files = slices.DeleteFunc(slices.Clone(files), func(f string) bool {
+		// Git knows no .gitignore that was emptied and went.
+		_, err := r.Dir.LstatPath(f)
+		return err != nil && path.Base(f) == ".gitignore"
+	})
 	if len(files) == 0 || !r.HasGit() || r.Autostage() {
 		return
 	}

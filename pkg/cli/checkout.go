@@ -47,7 +47,7 @@ without a question or --force.`,
 				return jerr
 			}
 		case summary:
-			a.UI.Printf("%s\n", orElse(checkoutSummary(res), "No changes."))
+			a.UI.Printf("%s\n", orElse(countFiles(fileCounts(res)), "No changes."))
 		default:
 			a.showChanges(res)
 		}
@@ -75,8 +75,9 @@ func (a *App) showChanges(res repo.CheckoutResult) {
 	}
 }
 
-func checkoutSummary(res repo.CheckoutResult) string {
-	return countFiles([]counted{{len(res.Modified), "modified"}, {len(res.Added), "added"}, {len(res.Deleted), "deleted"}})
+// fileCounts are the numbers of files that a checkout changed.
+func fileCounts(res repo.CheckoutResult) []counted {
+	return []counted{{res.Files.Modified, "modified"}, {res.Files.Added, "added"}, {res.Files.Deleted, "deleted"}}
 }
 
 // counted is a number of files and what became of them.

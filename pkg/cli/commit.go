@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cairndata/cairn/pkg/cli/ui"
 	"github.com/cairndata/cairn/pkg/repo"
 )
 
@@ -41,6 +43,12 @@ What changed is recorded only after a question, or with --force.`,
 		}
 		if a.JSON {
 			return a.UI.JSON(res)
+		}
+		for _, l := range res.NewLocks {
+			a.UI.Printf("Generating lock file '%s'\n", ui.Quote(r.Show(l)))
+		}
+		for _, l := range slices.Compact(res.Locks) {
+			a.UI.Printf("Updating lock file '%s'\n", ui.Quote(r.Show(l)))
 		}
 		return nil
 	})

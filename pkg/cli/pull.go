@@ -43,7 +43,7 @@ remote's good copy.`,
 			}
 		} else {
 			a.showChanges(res.Checkout)
-			summary := countFiles([]counted{{res.Fetched.Fetched, "fetched"}, {res.Checkout.Files, "added"}})
+			summary := countFiles(append([]counted{{res.Fetched.Fetched, "fetched"}}, fileCounts(res.Checkout)...))
 			if err == nil || summary != "" {
 				a.UI.Printf("%s\n", orElse(summary, "Everything is up to date."))
 			}

@@ -105,6 +105,9 @@ func (r *Repo) Add(ctx context.Context, o AddOptions) (AddResult, error) {
 			return res, err
 		}
 	}
+	for _, a := range adds {
+		r.rememberOuts(a.rel)
+	}
 	res.Changed = unique(res.Changed)
 	if err := r.autostage(ctx, res.Changed); err != nil {
 		return res, err
@@ -467,6 +470,9 @@ func (r *Repo) checkAddable(target, rel string) error {
 	}
 	if by, err := r.ignoredBy(rel); err != nil || by != "" {
 		if err == nil {
+			if sub, ok := strings.CutPrefix(by, "in sub_repo:"); ok {
+				return errs.New(errs.Invalid, "Path '%s' lies in another repository, '%s': add it there", r.abs(rel), r.Show(sub))
+			}
 			err = errs.New(errs.Invalid, "Path '%s' is ignored by %s", r.abs(rel), by)
 		}
 		return err

@@ -35,9 +35,18 @@ type CheckoutResult struct {
 	Deleted  []string `json:"deleted"`
 	Modified []string `json:"modified"`
 	// Failed are the targets that are not what they should be.
-	Failed   []string `json:"failed,omitempty"`
-	Files    int      `json:"-"` // how many files were written
-	Relinked bool     `json:"-"`
+	Failed   []string   `json:"failed,omitempty"`
+	Files    FileCounts `json:"-"`
+	Relinked bool       `json:"-"`
+}
+
+// FileCounts says what became of how many files.
+type FileCounts struct{ Modified, Added, Deleted int }
+
+func (c *FileCounts) add(o FileCounts) {
+	c.Modified += o.Modified
+	c.Added += o.Added
+	c.Deleted += o.Deleted
 }
 
 // Checkout makes the workspace's outs what the pointer files say, from the
@@ -94,10 +103,9 @@ func (r *Repo) checkout(ctx context.Context, targets []Target, o CheckoutOptions
 	if err != nil {
 		return res, err
 	}
-	res.Files = done.Created
 	res.Relinked = o.Relink
 	r.reportCheckout(plans, done, &res, &bad, o)
-	r.rememberOuts(targets)
+	r.rememberOuts(pathsOfTargets(targets)...)
 	res.Failed = bad.paths()
 	return res, bad.err("checkout")
 }
@@ -244,6 +252,9 @@ func (r *Repo) reportCheckout(plans []index.Plan, done index.Applied, res *Check
 		}) {
 			continue
 		}
+		if !o.Relink {
+			res.Files.add(countPlan(p))
+		}
 		shown := r.Show(p.Path)
 		if p.IsDir || p.Change == index.Deleted && p.RemoveTree != "" {
 			shown += "/"
@@ -262,6 +273,13 @@ func (r *Repo) reportCheckout(plans []index.Plan, done index.Applied, res *Check
 	sort.Strings(res.Added)
 	sort.Strings(res.Deleted)
 	sort.Strings(res.Modified)
+}
+
+// countPlan counts a plan's files by what becomes of them.
+func countPlan(p index.Plan) FileCounts {
+	c := FileCounts{Deleted: len(p.Remove), Modified: len(p.Losing) - len(p.Remove)}
+	c.Added = len(p.Create) - c.Modified
+	return c
 }
 
 // failures gathers what went wrong with single paths.
@@ -337,17 +355,39 @@ func (e *PartialError) Paths() []string {
 const outsFile = "cairn-outs"
 
 // rememberOuts notes the outs that are in the workspace now.
-func (r *Repo) rememberOuts(targets []Target) {
+func (r *Repo) rememberOuts(rels ...string) {
 	known := r.knownOuts()
 	n := len(known)
-	for _, t := range targets {
-		if t.Out.Cache && !t.Out.IsExternal() && !outOfRoot(t.Out.RepoPath()) {
-			known[t.Out.RepoPath()] = true
-		}
+	for _, rel := range rels {
+		known[rel] = true
 	}
 	if len(known) != n {
 		r.writeKnownOuts(known)
 	}
+}
+
+// forgetOuts notes that paths are data of ours no longer: nothing will remove
+// them.
+func (r *Repo) forgetOuts(rels ...string) {
+	known := r.knownOuts()
+	n := len(known)
+	for _, rel := range rels {
+		delete(known, rel)
+	}
+	if len(known) != n {
+		r.writeKnownOuts(known)
+	}
+}
+
+// pathsOfTargets are the outs of targets that a checkout makes.
+func pathsOfTargets(targets []Target) []string {
+	var rels []string
+	for _, t := range targets {
+		if rel := t.Out.RepoPath(); t.Out.Cache && !t.Out.IsExternal() && !outOfRoot(rel) {
+			rels = append(rels, rel)
+		}
+	}
+	return rels
 }
 
 func (r *Repo) knownOuts() map[string]bool {

@@ -486,7 +486,12 @@ func (r *Repo) StatusCloud(ctx context.Context, o CloudOptions) (CloudStatus, er
 		if err != nil {
 			return res, err
 		}
-		res.Remote = name
+		if res.Remote = name; o.Remote == "" && w.remote != "" {
+			// Of several, the default one gives the answer its name.
+			if cfg, err := r.remoteConfig(""); err == nil {
+				res.Remote = cfg.Name
+			}
+		}
 		err = r.statusOf(ctx, store, w, res.State)
 		closeStore(store)
 		if err != nil {
@@ -660,7 +665,7 @@ func (r *Repo) heal(ctx context.Context, targets []Target, o PullOptions, res *P
 	again, err := r.checkout(ctx, targets, CheckoutOptions{Force: o.Force, AllowMissing: o.AllowMissing, Confirm: o.Confirm})
 	res.Checkout.Added = append(res.Checkout.Added, again.Added...)
 	res.Checkout.Modified = append(res.Checkout.Modified, again.Modified...)
-	res.Checkout.Files += again.Files
+	res.Checkout.Files.add(again.Files)
 	res.Checkout.Failed = again.Failed
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/cairndata/cairn/pkg/cache"
 	"github.com/cairndata/cairn/pkg/errs"
@@ -27,6 +28,9 @@ type CommitOptions struct {
 // CommitResult tells which files changed.
 type CommitResult struct {
 	Changed []string `json:"files"`
+	// Locks are the lock files among them, NewLocks those that were not there.
+	Locks    []string `json:"-"`
+	NewLocks []string `json:"-"`
 }
 
 // Commit records the workspace's outs, and for stages their dependencies and
@@ -72,11 +76,29 @@ func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error
 		}
 	}
 	for _, c := range done {
+		lock := pipeline.LockFile(c.stage.File)
+		old, err := r.exists(lock)
+		if err != nil {
+			return res, err
+		}
 		files, err := r.recordCommit(ctx, c)
 		if err != nil {
 			return res, err
 		}
+		if slices.Contains(files, lock) {
+			res.Locks = append(res.Locks, lock)
+			if !old {
+				res.NewLocks = append(res.NewLocks, lock)
+			}
+		}
 		res.Changed = append(res.Changed, files...)
+	}
+	for _, c := range done {
+		for _, a := range c.adds {
+			if a.out.Cache {
+				r.rememberOuts(a.rel)
+			}
+		}
 	}
 	res.Changed = unique(res.Changed)
 	return res, errors.Join(r.autostage(ctx, res.Changed), r.saveState())

@@ -126,6 +126,8 @@ func (r *Repo) moveOut(out *pipeline.Out, old, dst string) ([]string, error) {
 	}
 	unignored, err := r.gitUnignore(old)
 	r.State().Forget(old)
+	r.forgetOuts(old)
+	r.rememberOuts(dst)
 	return append(files, unignored...), err
 }
 

@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"errors"
 
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/pipeline"
@@ -14,7 +13,8 @@ type RemoveResult struct {
 }
 
 // Remove stops tracking what pointer files and stages track, and with outs
-// set deletes the data too. Without, the data stays as plain files.
+// set deletes the data too. Without, the data stays as plain files. As in DVC,
+// nothing is staged, whatever core.autostage says.
 func (r *Repo) Remove(ctx context.Context, targets []string, outs bool) (RemoveResult, error) {
 	var res RemoveResult
 	unlock, err := r.Lock(ctx)
@@ -42,7 +42,7 @@ func (r *Repo) Remove(ctx context.Context, targets []string, outs bool) (RemoveR
 		res.Changed = append(res.Changed, files...)
 	}
 	res.Changed = unique(res.Changed)
-	return res, errors.Join(r.autostage(ctx, res.Changed), r.saveState())
+	return res, r.saveState()
 }
 
 // removable finds the stages that a target of remove names: pointer files and
@@ -86,6 +86,7 @@ func (r *Repo) removeStage(ctx context.Context, s *pipeline.Stage, outs bool) ([
 		} else if err := r.unprotect(ctx, rel); err != nil && !errs.Is(err, errs.NotFound) {
 			return files, err
 		}
+		r.forgetOuts(rel)
 		changed, err := r.gitUnignore(rel)
 		if err != nil {
 			return files, err
