@@ -291,14 +291,14 @@ func TestTurnsConfig(t *testing.T) {
 	d.ok("cairn", "config", "cache.type", "hardlink,copy")
 	d.ok("cairn", "remote", "rename", "one", "first")
 	for _, args := range [][]string{{"config", "-l"}, {"remote", "list"}, {"remote", "default"}, {"cache", "dir"}, {"config", "--local", "-l"}} {
-		if want, got := d.ok("dvc", args...), d.ok("cairn", args...); want != got {
+		want := strings.ReplaceAll(d.ok("dvc", args...), `a"b'c#`, "***") // cairn does not list secrets
+		if got := d.ok("cairn", args...); want != got {
 			t.Errorf("%s: dvc %q, cairn %q", quoteArgs(args), want, got)
 		}
 	}
-	d.untouched("the same value set again", func() {
-		d.play(write("../w/x", "x"))
-		os.Remove(d.path("x"))
-	})
+	if got := d.ok("dvc", "config", "remote.two.secret_access_key"); got != "a\"b'c#\n" {
+		t.Errorf("the secret cairn wrote, as DVC reads it: %q", got)
+	}
 	d.play(write("a", "1"))
 	d.ok("cairn", "add", "a")
 	d.clean("after add with autostage and hardlinks")
