@@ -11,6 +11,7 @@ import (
 	"github.com/cairndata/cairn/pkg/object/objecttest"
 	"github.com/cairndata/cairn/pkg/remote"
 	"github.com/cairndata/cairn/pkg/remote/remotetest"
+	"github.com/cairndata/cairn/pkg/remote/s3server"
 )
 
 func TestBackendMemory(t *testing.T) {
@@ -107,22 +108,18 @@ func s3Fixture(b remote.Backend) objecttest.Fixture {
 	}
 }
 
-// openReal opens a backend on a real S3 server, each time below another
-// prefix of its bucket. CAIRN_S3_ENDPOINT is the server's URL; the bucket
-// "cairn-test" must be there.
-func openReal(t *testing.T) remote.Backend {
-	endpoint := os.Getenv("CAIRN_S3_ENDPOINT")
-	if endpoint == "" {
-		t.Skip("CAIRN_S3_ENDPOINT is not set")
-	}
-	return remote.OpenS3At(t, endpoint, "s3://cairn-test/"+rand.Text(), map[string]string{
-		"access_key_id": os.Getenv("CAIRN_S3_ACCESS_KEY"), "secret_access_key": os.Getenv("CAIRN_S3_SECRET_KEY")})
+// realS3 runs a separate S3 server and opens backends on it, each below
+// another prefix of its bucket.
+func realS3(t *testing.T) func(t *testing.T) remote.Backend {
+	s, _ := s3server.Start(t, os.Getenv("CAIRN_S3_SERVER"))
+	return func(t *testing.T) remote.Backend { return remote.OpenS3At(t, s, rand.Text()) }
 }
 
 func TestBackendRealS3(t *testing.T) {
-	remotetest.Run(t, openReal)
+	remotetest.Run(t, realS3(t))
 }
 
 func TestStoreRealS3(t *testing.T) {
-	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return s3Fixture(openReal(t)) })
+	open := realS3(t)
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return s3Fixture(open(t)) })
 }
