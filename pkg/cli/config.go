@@ -205,15 +205,20 @@ func (a *App) setOption(ctx context.Context, levels *levelFlags, key config.Key,
 	if moved {
 		a.UI.Notef("'%s' is secret: it was written to %s, which is not committed. To have it in .dvc/config, add --project.", key, ui.Quote(file))
 	}
-	return a.warnShadows(key, at, moved)
+	return a.warnAfter(key, at, moved)
 }
 
-// warnShadows tells of values that an edit leaves in places where the user
-// might not expect them.
-func (a *App) warnShadows(key config.Key, at config.Level, moved bool) error {
+// warnAfter tells of options without effect, and of values that an edit leaves
+// in places where the user might not expect them.
+func (a *App) warnAfter(key config.Key, at config.Level, moved bool) error {
 	o, err := a.repoEnv().LocalConfigOptions()
 	if err != nil {
 		return err
+	}
+	if cfg, err := config.Load(o); err == nil {
+		for _, w := range cfg.Warnings {
+			a.UI.Warnf("%s", w)
+		}
 	}
 	for _, l := range config.Levels()[at+1:] {
 		if e, ok, err := config.Get(o, key, l); err == nil && ok {

@@ -216,7 +216,14 @@ func RenameRemote(o LoadOptions, from, to string, l Level) ([]string, error) {
 			notes = append(notes, fmt.Sprintf("Renamed remote '%s' to '%s' in %s, too.", from, to, e.files[0].shown))
 		}
 	}
+	note, err := keepDefault(o, eds, from, to, l)
+	if err != nil {
+		return nil, err
+	}
 	several := len(notes) > 0
+	if note != "" {
+		notes = append(notes, note)
+	}
 	if several {
 		for _, e := range eds {
 			if err := e.Save(); err != nil {
@@ -231,6 +238,34 @@ func RenameRemote(o LoadOptions, from, to string, l Level) ([]string, error) {
 		}
 	}
 	return notes, nil
+}
+
+// keepDefault sets the new name as the default at the level l if the old one is
+// it by a weaker level's word, which other repositories may need as it is.
+func keepDefault(o LoadOptions, eds []*Editor, from, to string, l Level) (note string, err error) {
+	core := Key{Section: "core", Option: "remote"}
+	var own *Editor
+	for _, e := range eds {
+		if _, ok := e.Get(core); ok {
+			return "", nil
+		}
+		if e.level == l {
+			own = e
+		}
+	}
+	weaker := Levels()[:eds[0].level]
+	if len(weaker) == 0 {
+		return "", nil
+	}
+	d, ok, err := Get(o, core, weaker...)
+	if err != nil || !ok || strings.ToLower(d.Value) != from {
+		return "", err
+	}
+	if keeps, err := urlBelow(o, from, eds[0].level); err != nil || keeps {
+		return "", err
+	}
+	note = fmt.Sprintf("Remote '%s' is the default by %s: set '%s' as the default in %s.", from, d.Origin, to, own.files[0].shown)
+	return note, own.set(core, to)
 }
 
 func checkRename(o LoadOptions, eds []*Editor, from, to string, l Level) error {
@@ -249,6 +284,23 @@ func checkRename(o LoadOptions, eds []*Editor, from, to string, l Level) error {
 	for _, e := range eds {
 		if e.level == l && !e.HasRemote(from) {
 			return elsewhere(o, from, l, e.Remotes())
+		}
+	}
+	return checkURLMoves(o, eds, from, to)
+}
+
+// checkURLMoves refuses to rename the options of a remote whose URL would keep
+// the old name, as it stands at a weaker level.
+func checkURLMoves(o LoadOptions, eds []*Editor, from, to string) error {
+	for _, e := range eds {
+		if _, ok := e.Get(RemoteKey(from, "url")); ok {
+			return nil
+		}
+	}
+	for _, below := range slices.Backward(Levels()[:eds[0].level]) {
+		if _, ok, err := Get(o, RemoteKey(from, "url"), below); err == nil && ok {
+			err := failf("Rename failed. The URL of remote '%s' stands in the %s config.", from, below)
+			return errs.WithHint(err, "Rename it there: cairn remote rename --%s %s %s", below, from, to)
 		}
 	}
 	return nil

@@ -239,7 +239,7 @@ func guardHash(ctx context.Context, env Env, root string, to object.Algorithm) e
 	if n := len(files) - 1; n > 0 {
 		what = fmt.Sprintf("%s and %d more", what, n)
 	}
-	err = errs.New(errs.Config, "core.hash cannot become %s: data are tracked with %s already (%s)", to.Name(), other.Name(), what)
+	err = errs.New(errs.Config, "config file error: core.hash cannot become %s: data are tracked with %s already (%s)", to.Name(), other.Name(), what)
 	return errs.WithHint(err, "Keep the hash; or stop tracking the data with `cairn remove`, set core.hash, and add them again.")
 }
 
