@@ -153,42 +153,109 @@ func (d *Dir) WriteFile(rel string, data []byte, perm fs.FileMode) error {
 	return dir.writeFile(name, data, perm)
 }
 
-func (d *Dir) writeFile(name string, data []byte, perm fs.FileMode) (err error) {
+func (d *Dir) writeFile(name string, data []byte, perm fs.FileMode) error {
+	tmp, err := d.writeTemp(name, data, perm, (*File).Sync)
+	if err != nil {
+		return err
+	}
+	if err := d.Rename(tmp, d, name); err != nil {
+		_ = d.Remove(tmp)
+		return err
+	}
+	return d.Sync()
+}
+
+// writeTemp writes data to a temporary file beside name, with the mode that
+// name has or will have, and hands it to flush.
+func (d *Dir) writeTemp(name string, data []byte, perm fs.FileMode, flush func(*File) error) (tmp string, err error) {
 	keep := false // the mode, whatever the umask
 	if st, err := d.Lstat(name); err == nil {
 		if !st.IsRegular() {
-			return notRegular(d.path+"/"+name, st)
+			return "", notRegular(d.path+"/"+name, st)
 		}
 		keep = st.Mode.Perm() != perm&^Umask()
 		perm = st.Mode.Perm()
 	}
-	tmp := TempName()
+	tmp = TempName()
 	f, err := d.Create(tmp, perm)
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer func() {
-		if err != nil {
-			_ = d.Remove(tmp)
-		}
-	}()
 	_, err = f.Write(data)
 	if err == nil && keep {
 		err = f.Chmod(perm)
 	}
 	if err == nil {
-		err = f.Sync()
+		err = flush(f)
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
+		_ = d.Remove(tmp)
+	}
+	return tmp, err
+}
+
+// NewFile is a file for [Dir.WriteFiles].
+type NewFile struct {
+	Path string // relative, slashes
+	Data []byte
+	Perm fs.FileMode
+}
+
+// WriteFiles is WriteFile for many files at the price of two flushes in all.
+// Each name holds the old or the new text at every moment; after a failure
+// some may be new.
+func (d *Dir) WriteFiles(files []NewFile) error {
+	if len(files) <= batchFew || !canSyncFS {
+		for _, f := range files {
+			if err := d.WriteFile(f.Path, f.Data, f.Perm); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	tmps := make([]string, len(files))
+	drop := func() {
+		for i, tmp := range tmps {
+			if dir, _, err := d.Parent(files[i].Path); tmp != "" && err == nil {
+				_ = dir.Remove(tmp)
+				dir.Close()
+			}
+		}
+	}
+	later := func(*File) error { return nil }
+	for i, f := range files {
+		dir, name, err := d.Parent(f.Path)
+		if err == nil {
+			tmps[i], err = dir.writeTemp(name, f.Data, f.Perm, later)
+			dir.Close()
+		}
+		if err != nil {
+			tmps[i] = ""
+			drop()
+			return err
+		}
+	}
+	if _, err := d.SyncFS(); err != nil {
+		drop()
 		return err
 	}
-	if err = d.Rename(tmp, d, name); err != nil {
-		return err
+	for i, f := range files {
+		dir, name, err := d.Parent(f.Path)
+		if err == nil {
+			err = dir.Rename(tmps[i], dir, name)
+			dir.Close()
+		}
+		if err != nil {
+			drop()
+			return err
+		}
+		tmps[i] = ""
 	}
-	return d.Sync()
+	_, err := d.SyncFS()
+	return err
 }
 
 // RemoveAll deletes what is at name in d: a file, a link (not what it points

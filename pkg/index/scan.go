@@ -94,7 +94,7 @@ func (s *Scanner) Scan(ctx context.Context, rel string, rules Rules) (*Tree, err
 func (s *Scanner) scanFile(dir *disk.Dir, name, rel string, st disk.Stat) (*Tree, error) {
 	t := &Tree{Path: rel}
 	folder := path.Dir(rel)
-	item, err := s.file(dir, name, rel, st, s.State.Folder(folder))
+	item, err := s.file(dir, name, rel, st, s.State.File(folder, name))
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,10 @@ type Record struct {
 type State struct {
 	mu      sync.Mutex
 	folders map[string]*folder
+	// single are records of single files, by folder and name, that folders
+	// do not have yet: thousands of outs in one folder are remembered one by
+	// one, and joined when somebody asks for the folder.
+	single  map[string]map[string]Record
 	changed bool
 }
 
@@ -100,6 +105,12 @@ func blockPath(block []byte) (string, bool) {
 // Folder returns what is remembered of a folder's files, sorted by name. The
 // path is relative to the repository, "." its root. The slice is shared.
 func (s *State) Folder(path string) []Record {
+	s.join(path)
+	return s.base(path)
+}
+
+// base is Folder without the single records.
+func (s *State) base(path string) []Record {
 	s.mu.Lock()
 	f := s.folders[path]
 	s.mu.Unlock()
@@ -145,21 +156,59 @@ func (s *State) SetFolder(path string, records []Record) {
 	s.folders[path] = f
 }
 
+// File returns what is remembered of one file: one record or none.
+func (s *State) File(folder, name string) []Record {
+	s.mu.Lock()
+	r, ok := s.single[folder][name]
+	s.mu.Unlock()
+	if ok {
+		return []Record{r}
+	}
+	records := s.base(folder)
+	if i, found := find(records, name); found {
+		return records[i : i+1]
+	}
+	return nil
+}
+
 // SetFile replaces what is remembered of one file.
 func (s *State) SetFile(folder string, r Record) {
 	r.Stat = remembered(r.Stat)
-	old := s.Folder(folder)
-	i, found := find(old, r.Name)
-	if found && old[i] == r {
+	if old := s.File(folder, r.Name); len(old) == 1 && old[0] == r {
 		return
 	}
-	records := slices.Clone(old)
-	if found {
-		records[i] = r
-	} else {
-		records = slices.Insert(records, i, r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.single == nil {
+		s.single = map[string]map[string]Record{}
 	}
-	s.SetFolder(folder, records)
+	if s.single[folder] == nil {
+		s.single[folder] = map[string]Record{}
+	}
+	s.single[folder][r.Name] = r
+	s.changed = true
+}
+
+// join puts the single records of a folder into the folder.
+func (s *State) join(path string) {
+	s.mu.Lock()
+	fresh := s.single[path]
+	delete(s.single, path)
+	s.mu.Unlock()
+	if len(fresh) == 0 {
+		return
+	}
+	var records []Record
+	for _, old := range s.base(path) {
+		if _, replaced := fresh[old.Name]; !replaced {
+			records = append(records, old)
+		}
+	}
+	for _, r := range fresh {
+		records = append(records, r)
+	}
+	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.Name, b.Name) })
+	s.SetFolder(path, records)
 }
 
 // remembered is the part of a stat that records hold.
@@ -177,10 +226,21 @@ func (s *State) Forget(path string) {
 			s.changed = true
 		}
 	}
+	for p := range s.single {
+		if p == path || strings.HasPrefix(p, path+"/") {
+			delete(s.single, p)
+		}
+	}
 }
 
 // Save writes the state to a file of dir if anything in it changed.
 func (s *State) Save(dir *disk.Dir, name string) error {
+	s.mu.Lock()
+	open := slices.Collect(maps.Keys(s.single))
+	s.mu.Unlock()
+	for _, path := range open {
+		s.join(path)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.changed {

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -100,14 +101,14 @@ func (r *Repo) Add(ctx context.Context, o AddOptions) (AddResult, error) {
 			}
 		}
 	}
-	for _, a := range adds {
-		if err := r.finishAdd(a, &res, true); err != nil {
-			return res, err
-		}
+	if err := r.finishAdds(adds, &res, true); err != nil {
+		return res, err
 	}
-	for _, a := range adds {
-		r.rememberOuts(a.rel)
+	rels := make([]string, len(adds))
+	for i, a := range adds {
+		rels[i] = a.rel
 	}
+	r.rememberOuts(rels...)
 	res.Changed = unique(res.Changed)
 	if err := r.autostage(ctx, res.Changed); err != nil {
 		return res, err
@@ -324,33 +325,39 @@ func (r *Repo) filesOf(t *index.Tree) []index.CreateFile {
 	return files
 }
 
-// finishAdd writes the pointer file and, for data in the workspace, the
-// .gitignore line.
-func (r *Repo) finishAdd(a *addition, res *AddResult, ignore bool) error {
-	if !a.keep {
-		setEntry(&a.out.Entry, a.tree)
-		for _, s := range a.tree.Skipped {
-			res.Skipped = append(res.Skipped, path.Join(a.rel, s))
+// finishAdds writes the pointer files and then, for data in the workspace,
+// the lines in .gitignore.
+func (r *Repo) finishAdds(adds []*addition, res *AddResult, ignore bool) error {
+	var files []disk.NewFile
+	var rels []string
+	for _, a := range adds {
+		if !a.keep {
+			setEntry(&a.out.Entry, a.tree)
+			for _, s := range a.tree.Skipped {
+				res.Skipped = append(res.Skipped, path.Join(a.rel, s))
+			}
 		}
-	}
-	if err := r.writePointer(a.stage, a.old); err != nil {
-		return err
-	}
-	res.Changed = append(res.Changed, a.stage.File)
-	if ignore {
-		files, err := r.gitIgnore(a.rel)
-		if err != nil {
-			return err
+		if text := a.stage.EncodeDvcFile(a.old); a.old == nil || !bytes.Equal(text, a.old) {
+			files = append(files, disk.NewFile{Path: a.stage.File, Data: text, Perm: 0o666})
 		}
-		res.Changed = append(res.Changed, files...)
+		rels = append(rels, a.rel)
+		res.Changed = append(res.Changed, a.stage.File)
+		done := AddedOut{Path: a.rel, File: a.stage.File, Digest: a.out.Digest.String(), Size: a.out.Size}
+		if a.tree != nil {
+			done.Read = a.tree.Read
+			done.NFiles = len(a.tree.Files)
+		}
+		res.Added = append(res.Added, done)
 	}
-	done := AddedOut{Path: a.rel, File: a.stage.File, Digest: a.out.Digest.String(), Size: a.out.Size}
-	if a.tree != nil {
-		done.Read = a.tree.Read
-		done.NFiles = len(a.tree.Files)
+	if err := r.Dir.WriteFiles(files); err != nil {
+		return fmt.Errorf("write pointer files: %w", err)
 	}
-	res.Added = append(res.Added, done)
-	return nil
+	if !ignore {
+		return nil
+	}
+	changed, err := r.gitIgnore(rels...)
+	res.Changed = append(res.Changed, changed...)
+	return err
 }
 
 // setEntry records a tree, in place of whatever was recorded.
@@ -375,13 +382,15 @@ func (r *Repo) planAdd(ctx context.Context, o AddOptions) ([]*addition, error) {
 		return nil, err
 	}
 	var adds []*addition
+	seen := map[[2]string]bool{}
 	for _, t := range targets {
 		a, err := r.planTarget(t, stages, o)
 		if err != nil {
 			return nil, err
 		}
-		same := slices.IndexFunc(adds, func(b *addition) bool { return b.rel == a.rel && b.under == a.under })
-		if same < 0 {
+		k := [2]string{a.rel, a.under}
+		if !seen[k] {
+			seen[k] = true
 			adds = append(adds, a)
 		}
 	}
@@ -504,13 +513,14 @@ func (r *Repo) checkUntracked(rel string) error {
 
 // checkNewOuts refuses targets of one command that overlap.
 func checkNewOuts(adds []*addition) error {
-	for i, a := range adds {
-		for _, b := range adds[i+1:] {
-			if a.stage == b.stage {
-				continue
-			}
-			if strings.HasPrefix(b.rel, a.rel+"/") || strings.HasPrefix(a.rel, b.rel+"/") {
-				return errs.WithHint(errs.New(errs.Conflict, "cannot add both %q and %q: one lies in the other", a.rel, b.rel), "Add one of them.")
+	at := make(map[string]*addition, len(adds))
+	for _, a := range adds {
+		at[a.rel] = a
+	}
+	for _, a := range adds {
+		for up := path.Dir(a.rel); up != "." && up != "/"; up = path.Dir(up) {
+			if b := at[up]; b != nil && b.stage != a.stage {
+				return errs.WithHint(errs.New(errs.Conflict, "cannot add both %q and %q: one lies in the other", b.rel, a.rel), "Add one of them.")
 			}
 		}
 	}

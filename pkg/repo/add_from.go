@@ -56,7 +56,7 @@ func (r *Repo) addFrom(ctx context.Context, o AddOptions) (AddResult, error) {
 	if err != nil {
 		return res, err
 	}
-	if err := r.finishAdd(a, &res, !o.ToRemote); err != nil {
+	if err := r.finishAdds([]*addition{a}, &res, !o.ToRemote); err != nil {
 		return res, err
 	}
 	res.Changed = unique(res.Changed)
