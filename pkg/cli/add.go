@@ -91,5 +91,9 @@ func shellQuote(s string) string {
 	if plain {
 		return s
 	}
+	if q := ui.Quote(s); q != s && strings.HasPrefix(q, `"`) {
+		// A terminal must not see these bytes; shells read them like this.
+		return "$'" + strings.ReplaceAll(q[1:len(q)-1], "'", `\'`) + "'"
+	}
 	return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'"
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +40,7 @@ What changed is recorded only after a question, or with --force.`,
 		defer r.Close()
 		res, err := r.Commit(ctx, o)
 		if err != nil {
-			return Handled("failed to commit", err)
+			return Handled(strings.Join(append([]string{"failed to commit"}, args...), " "), err)
 		}
 		if a.JSON {
 			return a.UI.JSON(res)

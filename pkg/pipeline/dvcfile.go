@@ -29,7 +29,7 @@ func ParseDvcFile(file string, data []byte) (*Stage, error) {
 	v := doc.Value()
 	if isFalsy(v) {
 		e := &FileError{File: file, text: data, Problems: []FileProblem{{Msg: "the file is empty"}}}
-		return nil, errs.WithHint(invalid(e), "Restore %s from Git, or track the data again.", file)
+		return nil, errs.WithHint(invalid(e), "Restore %s from Git, or delete it and track the data again.", file)
 	}
 	if err := validate(file, doc, v, dvcFileSchema); err != nil {
 		return nil, err

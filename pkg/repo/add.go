@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -400,6 +401,9 @@ func (r *Repo) planAdd(ctx context.Context, o AddOptions) ([]*addition, error) {
 func (r *Repo) planTarget(target string, stages *Stages, o AddOptions) (*addition, error) {
 	rel, err := r.Rel(target)
 	if err != nil {
+		if target != "" && errs.Is(err, errs.Invalid) {
+			err = errs.WithHint(err, "Bring it into the repository: cairn add %s --out <name>.", target)
+		}
 		return nil, err
 	}
 	if strings.HasSuffix(rel, ".dvc") {
@@ -429,8 +433,9 @@ func (r *Repo) planTarget(target string, stages *Stages, o AddOptions) (*additio
 		return &addition{rel: t.Out.RepoPath(), under: t.Under, stage: t.Stage, out: t.Out, old: old}, nil
 	}
 	if inside := stages.Inside(rel); len(inside) > 0 {
-		return nil, errs.WithHint(errs.New(errs.Conflict, "cannot add %q: it holds the output %q of %s", target, inside[0].RepoPath(), inside[0].Stage.Address()),
-			"Add its other parts one by one, or stop tracking the output first: cairn remove %s", inside[0].Stage.Address())
+		in := r.Show(inside[0].RepoPath())
+		return nil, errs.WithHint(errs.New(errs.Conflict, "Cannot add '%s', because it is overlapping with other DVC tracked output: '%s'.", target, in),
+			"To include '%s' in '%s', run 'cairn remove %s' and then 'cairn add %s'", in, target, r.address(inside[0].Stage), target)
 	}
 	return r.newPointer(rel, o.Desc)
 }
@@ -464,12 +469,15 @@ func (r *Repo) checkAddable(target, rel string) error {
 	}
 	dir, name, err := r.Dir.Parent(rel)
 	if errors.Is(err, disk.ErrLink) {
-		return errs.WithHint(errs.New(errs.Invalid, "cannot add %q: a folder on its path is a symbolic link", target),
-			"Add the folder that the link points to, in its own place.")
+		return behindLink(target)
 	}
 	if err == nil {
-		_, err = dir.Lstat(name)
+		var st disk.Stat
+		st, err = dir.Lstat(name)
 		dir.Close()
+		if to, serr := os.Stat(r.abs(rel)); err == nil && st.IsLink() && serr == nil && to.IsDir() {
+			return behindLink(target)
+		}
 	}
 	if errors.Is(err, fs.ErrNotExist) || disk.IsNotDir(err) {
 		return r.missingOutput(rel, fs.ErrNotExist)
@@ -482,16 +490,40 @@ func (r *Repo) checkAddable(target, rel string) error {
 			if sub, ok := strings.CutPrefix(by, "in sub_repo:"); ok {
 				return errs.New(errs.Invalid, "Path '%s' lies in another repository, '%s': add it there", r.abs(rel), r.Show(sub))
 			}
-			err = errs.New(errs.Invalid, "Path '%s' is ignored by %s", r.abs(rel), by)
+			file, _, _ := strings.Cut(by, ":")
+			err = errs.WithHint(errs.New(errs.Invalid, "Path '%s' is ignored by %s", r.abs(rel), by),
+				"Take the rule out of %s, or make an exception below it: !%s", file, rel)
 		}
 		return err
 	}
 	return r.checkUntracked(rel)
 }
 
+// behindLink refuses a path that is or goes through a link to a folder.
+func behindLink(target string) error {
+	return errs.WithHint(errs.New(errs.Invalid, "Cannot add files inside symlinked directories to DVC: '%s' is or lies behind a symbolic link", disk.Quote(target)),
+		"Add the folder that the link points to, in its own place.")
+}
+
 // missingOutput is the failure to find what should be added or committed.
 func (r *Repo) missingOutput(rel string, err error) error {
-	return errs.New(errs.NotFound, "output '%s' does not exist: [Errno 2] No such file or directory: '%s'", r.Show(rel), r.abs(rel))
+	e := errs.New(errs.NotFound, "output '%s' does not exist: [Errno 2] No such file or directory: '%s'", r.Show(rel), r.abs(rel))
+	if near := nearest(path.Base(rel), r.namesBeside(rel)); near != "" {
+		e = errs.WithHint(e, "Did you mean '%s'?", r.Show(path.Join(path.Dir(rel), near)))
+	}
+	return e
+}
+
+// namesBeside are the names in a path's folder.
+func (r *Repo) namesBeside(rel string) []string {
+	list, _ := fs.ReadDir(workFS{r.Dir}, path.Dir(rel))
+	var names []string
+	for _, e := range list {
+		if e.Name() != path.Base(rel) && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 // checkUntracked refuses what Git tracks already.

@@ -47,7 +47,7 @@ func (r *Repo) Diff(ctx context.Context, o DiffOptions) (DiffResult, error) {
 	if o.A == "" {
 		o.A = "HEAD"
 	}
-	if _, err := r.Git.Resolve(ctx, "HEAD"); errs.Is(err, errs.NotFound) && o.A == "HEAD" && o.B == "" {
+	if _, err := r.Git.Resolve(ctx, "HEAD"); errs.Is(err, errs.NotFound) {
 		return res, nil // no commit to compare with
 	}
 	oldStages, err := r.StagesAt(ctx, o.A)

@@ -524,6 +524,11 @@ func (r *Repo) noTarget(stages *Stages, target, rel string) error {
 	default:
 		e = errs.New(errs.NotFound, "'%s' does not exist as an output or a stage name in 'dvc.yaml': '%s' does not exist", target, "dvc.yaml")
 	}
+	if r.Git != nil {
+		if tracked, terr := r.Git.IsTracked(r.gitPath(rel)); terr == nil && tracked && err != nil {
+			return errs.WithHint(e, "Git has it: did you mean `git checkout -- %s`?", r.Show(rel))
+		}
+	}
 	if near := nearest(target, r.names(stages)); near != "" {
 		e = errs.WithHint(e, "Did you mean '%s'?", near)
 	}
