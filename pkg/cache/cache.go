@@ -158,17 +158,33 @@ func (c *Cache) makeRoot() error {
 // folder is missing and not to be created, f is not called and the error is
 // fs.ErrNotExist.
 func (c *Cache) withShard(d object.Digest, create bool, f func(dir *disk.Dir, name string) error) error {
-	key := d.Key()
-	cut := len(key) - len(d.String()) + 1 // where "/" and the name begin: two digits stand before
-	s, err := c.shard(key[:cut], create)
+	if d.IsZero() {
+		return errs.New(errs.Invalid, "no digest")
+	}
+	s, err := c.shard(shardOf(d), create)
 	if err != nil {
 		return err
 	}
 	if !s.kept {
 		defer s.dir.Close()
 	}
-	return f(s.dir, key[cut+1:])
+	return f(s.dir, d.String()[2:])
 }
+
+// shardOf is the folder of d's objects: "files/md5/d4".
+func shardOf(d object.Digest) string { return shardPaths()[d.Algorithm()][d.First()] }
+
+// shardPaths are all there can be: an object's place is asked for so often
+// that putting it together each time shows.
+var shardPaths = sync.OnceValue(func() *[4][256]string {
+	var paths [4][256]string
+	for a := object.MD5; a <= object.MD5Legacy; a++ {
+		for i := range paths[a] {
+			paths[a][i] = fmt.Sprintf("%s%02x", a.Prefix(), i)
+		}
+	}
+	return &paths
+})
 
 func (c *Cache) shard(prefix string, create bool) (*shard, error) {
 	c.mu.Lock()
@@ -249,42 +265,98 @@ func (c *Cache) classify(d object.Digest, err error) error {
 	return err
 }
 
-// Has stats each object, in parallel.
+// Has stats each object, folder by folder and in parallel. A folder that is
+// missing costs one question, whatever the number of its objects.
 func (c *Cache) Has(ctx context.Context, ds []object.Digest) (map[object.Digest]object.Info, error) {
-	infos := make([]int64, len(ds))
-	g, ctx := errgroup.WithContext(ctx)
-	const slice = 512
+	sizes := make([]int64, len(ds))
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))
-	for lo := 0; lo < len(ds); lo += slice {
-		hi := min(lo+slice, len(ds))
+	for _, part := range byShard(ds) {
 		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
+			if err := gctx.Err(); err != nil {
 				return err
 			}
-			for i := lo; i < hi; i++ {
-				st, err := c.Stat(ds[i])
-				switch {
-				case err == nil:
-					infos[i] = st.Size
-				case errs.Is(err, errs.NotFound):
-					infos[i] = -1
-				default:
-					return err
-				}
-			}
-			return nil
+			return c.sizesIn(ds, part, sizes)
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	found := make(map[object.Digest]object.Info, len(ds))
+	have := 0
+	for _, size := range sizes {
+		have += int(min(size, 1))
+	}
+	found := make(map[object.Digest]object.Info, have)
 	for i, d := range ds {
-		if infos[i] >= 0 {
-			found[d] = object.Info{Digest: d, Size: infos[i]}
+		if sizes[i] > 0 {
+			found[d] = object.Info{Digest: d, Size: sizes[i] - 1}
 		}
 	}
 	return found, nil
+}
+
+// byShard sorts the places of digests by the folder of their objects. No
+// digest is nowhere.
+func byShard(ds []object.Digest) [][]int32 {
+	const folders = 256 // of an algorithm
+	at := func(d object.Digest) int { return int(d.Algorithm())*folders + int(d.First()) }
+	var count [4 * folders]int32
+	for _, d := range ds {
+		if !d.IsZero() {
+			count[at(d)]++
+		}
+	}
+	all := make([]int32, len(ds))
+	var parts [][]int32
+	var next [len(count)]int32
+	var end int32
+	for i, n := range count {
+		if next[i] = end; n > 0 {
+			end += n
+			parts = append(parts, all[end-n:end:end])
+		}
+	}
+	for i, d := range ds {
+		if !d.IsZero() {
+			all[next[at(d)]] = int32(i)
+			next[at(d)]++
+		}
+	}
+	return parts
+}
+
+// sizesIn sets, of the digests in part, which share a folder, the size and one
+// more; those of missing objects stay.
+func (c *Cache) sizesIn(ds []object.Digest, part []int32, sizes []int64) error {
+	s, err := c.shard(shardOf(ds[part[0]]), false)
+	if err != nil {
+		return c.unlessMissing(ds[part[0]], err)
+	}
+	if !s.kept {
+		defer s.dir.Close()
+	}
+	for _, i := range part {
+		st, err := s.dir.Lstat(ds[i].String()[2:])
+		if err != nil {
+			if err := c.unlessMissing(ds[i], err); err != nil {
+				return err
+			}
+		} else if st.IsRegular() {
+			sizes[i] = st.Size + 1
+		}
+	}
+	return nil
+}
+
+// unlessMissing is classify for those to whom absence is an answer.
+func (c *Cache) unlessMissing(d object.Digest, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err = c.classify(d, err); errs.Is(err, errs.NotFound) {
+		return nil
+	}
+	return err
 }
 
 // open opens an object's file; the caller closes it.
@@ -458,37 +530,30 @@ func (c *Cache) Missing(ctx context.Context, ds []object.Digest) (int, error) {
 		}
 		return missing, err
 	}
-	byShard := map[string][]object.Digest{}
-	for _, d := range ds {
-		key := d.Key()
-		shard := key[:len(key)-len(d.String())+1] // the algorithm's folder and two digits
-		byShard[shard] = append(byShard[shard], d)
-	}
 	var missing atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))
-	for prefix, want := range byShard {
+	asked := 0
+	for _, part := range byShard(ds) {
+		asked += len(part)
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			n, err := c.missingIn(prefix, want)
+			n, err := c.missingIn(ds, part)
 			missing.Add(int64(n))
 			return err
 		})
 	}
 	err := g.Wait()
-	return int(missing.Load()), err
+	return int(missing.Load()) + len(ds) - asked, err
 }
 
-// missingIn counts what one folder of objects lacks.
-func (c *Cache) missingIn(prefix string, want []object.Digest) (int, error) {
-	s, err := c.shard(prefix, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return len(want), nil
-	}
+// missingIn counts what a folder lacks of the objects in part, which share it.
+func (c *Cache) missingIn(ds []object.Digest, part []int32) (int, error) {
+	s, err := c.shard(shardOf(ds[part[0]]), false)
 	if err != nil {
-		return 0, err
+		return len(part), c.unlessMissing(ds[part[0]], err)
 	}
 	if !s.kept {
 		defer s.dir.Close()
@@ -504,8 +569,8 @@ func (c *Cache) missingIn(prefix string, want []object.Digest) (int, error) {
 		}
 	}
 	missing := 0
-	for _, d := range want {
-		if !have[d.String()[2:]] {
+	for _, i := range part {
+		if !have[ds[i].String()[2:]] {
 			missing++
 		}
 	}

@@ -191,6 +191,9 @@ func (w *Writer) fail(err error) error {
 
 // Put stores an object that is proven while it is written.
 func (w *Writer) Put(ctx context.Context, d object.Digest, size int64, r io.Reader) error {
+	if d.IsZero() {
+		return errs.New(errs.Invalid, "no digest")
+	}
 	if st, err := w.c.Stat(d); err == nil && size >= 0 && st.Size == size {
 		return nil
 	}
