@@ -173,6 +173,9 @@ func (w *Writer) addLarge(dir *disk.Dir, name string, f *disk.File, st disk.Stat
 			return d, err
 		}
 	}
+	if err := w.room(st.Size); err != nil {
+		return object.Digest{}, err
+	}
 	dst, s, err := w.create()
 	if err != nil {
 		return object.Digest{}, err

@@ -177,6 +177,27 @@ func (w *Writer) isPending(d object.Digest) bool {
 	return ok
 }
 
+// room refuses a large file that the disk has no space for, before any of it
+// is copied. A clone needs none, so a full disk that can clone says so late.
+func (w *Writer) room(size int64) error {
+	const worthAsking = 64 << 20
+	if size < worthAsking || w.c.opts.Links[0] != Copy && w.c.opts.Links[0] != Reflink {
+		return nil
+	}
+	if free, ok := w.root.Free(); ok && free < size && !w.mayClone() {
+		return errs.WithHint(errs.New(errs.Unavailable, "no space left for the cache in %q: %d bytes are needed, %d are free", w.c.path, size, free),
+			"Free some space, or move the cache with: cairn cache dir PATH.")
+	}
+	return nil
+}
+
+// mayClone reports whether cloning has not been seen to fail.
+func (w *Writer) mayClone() bool {
+	failed := false
+	w.c.noReflink.Range(func(any, any) bool { failed = true; return false })
+	return w.c.opts.Links[0] == Reflink && !failed
+}
+
 // fail names the cache in an error of the disk.
 func (w *Writer) fail(err error) error {
 	switch {
@@ -202,6 +223,9 @@ func (w *Writer) Put(ctx context.Context, d object.Digest, size int64, r io.Read
 	}
 	if size >= 0 && size <= smallFile {
 		return w.putSmall(d, int(size), r)
+	}
+	if err := w.room(size); err != nil {
+		return err
 	}
 	f, s, err := w.create()
 	if err != nil {

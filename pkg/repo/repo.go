@@ -253,6 +253,10 @@ func (r *Repo) gitPath(rel string) string {
 // Lock takes the repository's lock for a change, waiting for its holder. The
 // lock is DVC's own, so that both tools can work on one repository.
 func (r *Repo) Lock(ctx context.Context) (unlock func(), err error) {
+	if r.Config.Core.HardlinkLock {
+		return nil, errs.WithHint(errs.New(errs.Unsupported, "core.hardlink_lock is set, and cairn takes only kernel locks"),
+			"Where the file system has kernel locks, unset it: cairn config --unset core.hardlink_lock.")
+	}
 	tmp, err := r.Dir.MakePath(tmpDir, 0o777)
 	if err != nil {
 		return nil, err
