@@ -3,9 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cairndata/cairn/pkg/cli/ui"
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/repo"
 )
@@ -56,19 +59,29 @@ remote's good copy.`,
 // checkoutFailed words a checkout that lacks objects as DVC does.
 func checkoutFailed(err error) error {
 	p, ok := errors.AsType[*repo.PartialError](err)
+	if ok && p.Unsaved() {
+		return errs.WithHint(&errs.Error{Kind: errs.Conflict, Msg: "Can't remove the following unsaved files without confirmation. Use `--force` to force." + listPaths(p.Paths())},
+			"%s", errs.HintOf(err))
+	}
 	if !ok || !p.Missing() {
 		return err
 	}
-	msg := "Checkout failed for following targets:"
-	for i, path := range p.Paths() {
-		if i == maxListed {
-			msg += "\n..."
-			break
-		}
-		msg += "\n" + path
-	}
+	msg := "Checkout failed for following targets:" + listPaths(p.Paths())
 	return errs.WithHint(&errs.Error{Kind: errs.NotFound, Msg: msg + "\nIs your cache up to date?\n<https://error.dvc.org/missing-files>"},
 		"Get what is missing with: cairn pull.")
+}
+
+// listPaths is a line for each path, up to maxListed.
+func listPaths(paths []string) string {
+	var b strings.Builder
+	for i, path := range paths {
+		if i == maxListed {
+			fmt.Fprintf(&b, "\nand %d more", len(paths)-maxListed)
+			break
+		}
+		b.WriteString("\n" + ui.Quote(path))
+	}
+	return b.String()
 }
 
 // maxListed is how many targets a message names.

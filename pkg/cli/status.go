@@ -42,7 +42,7 @@ With --quiet nothing is printed and the exit code is 1 if something differs.`,
 			return a.cloudStatus(ctx, r, o)
 		}
 		if given := unusedFlags(o); given != "" {
-			return Handled("", errs.New(errs.Usage, "the following options are meaningless for a status without --cloud or --remote: %s", given))
+			return Handled("", errs.New(errs.Usage, "The following options are meaningless for local status: %s", given))
 		}
 		list, err := r.Status(ctx, repo.StatusOptions{Targets: args, WithDeps: o.WithDeps, Recursive: o.Recursive})
 		if err != nil {

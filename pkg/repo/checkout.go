@@ -200,7 +200,7 @@ func (r *Repo) keepUnstored(ctx context.Context, plans []index.Plan, o CheckoutO
 			continue
 		}
 		bad.add(p.Path, errs.WithHint(errs.New(errs.Conflict, "unable to remove '%s' without a confirmation: %s", r.Show(p.Path), r.listFiles(lost)),
-			"These bytes are stored nowhere else. Use '-f' to force, or keep them first: cairn commit or cairn add."))
+			"These bytes are stored nowhere else. Use `--force` to give them up, or keep them first with `cairn add` or `cairn commit`."))
 	}
 	return kept, nil
 }
@@ -342,6 +342,12 @@ func (e *PartialError) Count() int { return len(e.failures) }
 // Missing reports whether every failure is a missing object.
 func (e *PartialError) Missing() bool {
 	return !slices.ContainsFunc(e.failures, func(f failure) bool { return !errs.Is(f.err, errs.NotFound) })
+}
+
+// Unsaved reports whether every failure is the refusal to give up bytes that
+// are stored nowhere.
+func (e *PartialError) Unsaved() bool {
+	return !slices.ContainsFunc(e.failures, func(f failure) bool { return !errs.Is(f.err, errs.Conflict) })
 }
 
 // Paths are the targets that failed.

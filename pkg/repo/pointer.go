@@ -117,7 +117,7 @@ func (r *Repo) expandTargets(targets []string, glob bool) ([]string, error) {
 
 // nearest returns the name most like the given one, or "" if none is.
 func nearest(name string, among []string) string {
-	best, at := "", len(name)/3+2
+	best, at := "", len(name)/3+1
 	for _, n := range among {
 		if d := editDistance(name, n, at); d < at {
 			best, at = n, d

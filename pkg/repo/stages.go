@@ -29,10 +29,14 @@ func isStageFile(name string) bool {
 // order, a folder's files before those of its sub-folders. visit returns the
 // paths of outs that are declared there: no folder of an out is entered,
 // since what lies in it is data.
-//
-// skip, which may be nil, leaves out what Git ignores: packages that came
-// with an installed program, say, are no stage files of ours.
-func walkStageFiles(src fs.FS, m *ignore.Matcher, start string, skip func(rel string, isDir bool) bool, visit func(file string) (outs []string)) error {
+func walkStageFiles(src fs.FS, m *ignore.Matcher, start string, visit func(file string) (outs []string)) error {
+	return walkUnskipped(src, m, start, nil, visit)
+}
+
+// walkUnskipped is walkStageFiles that leaves out what skip, which may be nil,
+// says: what Git ignores, such as packages that came with an installed
+// program, is no stage file of ours.
+func walkUnskipped(src fs.FS, m *ignore.Matcher, start string, skip func(rel string, isDir bool) bool, visit func(file string) (outs []string)) error {
 	top, err := m.Dir(start)
 	if err != nil {
 		return err
@@ -261,7 +265,7 @@ func (r *Repo) loadStages(ctx context.Context, src fs.FS, m *ignore.Matcher, rev
 	if rev == "" && r.Git != nil {
 		skip = r.gitIgnored
 	}
-	err := walkStageFiles(src, m, ".", skip, func(file string) []string {
+	err := walkUnskipped(src, m, ".", skip, func(file string) []string {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -522,7 +526,11 @@ func (r *Repo) noTarget(stages *Stages, target, rel string) error {
 	case err == nil:
 		e = errs.New(errs.NotFound, "'%s' is not tracked by DVC: no output, stage or .dvc file has that name", target)
 	default:
-		e = errs.New(errs.NotFound, "'%s' does not exist as an output or a stage name in 'dvc.yaml': '%s' does not exist", target, "dvc.yaml")
+		why := "'dvc.yaml' does not exist"
+		if there, xerr := r.exists(path.Join(r.cwd, "dvc.yaml")); xerr == nil && there {
+			why = fmt.Sprintf("Stage '%s' not found inside 'dvc.yaml' file", target)
+		}
+		e = errs.New(errs.NotFound, "'%s' does not exist as an output or a stage name in 'dvc.yaml': %s", target, why)
 	}
 	if r.Git != nil {
 		if tracked, terr := r.Git.IsTracked(r.gitPath(rel)); terr == nil && tracked && err != nil {

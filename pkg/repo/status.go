@@ -148,9 +148,6 @@ func (r *Repo) warnFrozen(s *pipeline.Stage) {
 
 // stageName is how messages call a stage.
 func (r *Repo) stageName(s *pipeline.Stage) string {
-	if s.IsPointer() {
-		return "'" + r.Show(s.File) + "'"
-	}
 	return "stage: '" + r.address(s) + "'"
 }
 
