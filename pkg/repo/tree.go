@@ -1,0 +1,764 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/cairndata/cairn/pkg/config"
+	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/git"
+	"github.com/cairndata/cairn/pkg/ignore"
+	"github.com/cairndata/cairn/pkg/object"
+	"github.com/cairndata/cairn/pkg/pipeline"
+	"github.com/cairndata/cairn/pkg/remote"
+)
+
+// SourceOptions say which repository, and which state of it, is looked at.
+type SourceOptions struct {
+	URL  string // a folder in the repository; "" is the working directory
+	Rev  string // a revision; "" is the workspace
+	Path string // in the repository, as the user typed it; "" is the root
+	// Here looks at the working directory in place of Path.
+	Here bool
+
+	// Config is a file of options that go before the repository's own,
+	// Remote the name of its default remote, and RemoteConfig options of
+	// that remote. They matter where lists of files are not in the cache.
+	Config       string
+	Remote       string
+	RemoteConfig map[string]string
+}
+
+// noPathError says that nothing is at a path.
+type noPathError struct{ path string }
+
+func (e *noPathError) Error() string {
+	return "[Errno 2] No such file or directory: '" + disk.Quote(e.path) + "'"
+}
+
+// Unwrap makes it an absence.
+func (e *noPathError) Unwrap() error { return fs.ErrNotExist }
+
+// tree shows data and the files beside it as one: what Git or the workspace
+// has, and what stages record even if it is not there.
+type tree struct {
+	repo   *Repo     // nil where nothing is recorded; then there may be
+	git    *git.Repo // Git and, for a workspace,
+	dir    *disk.Dir // its folder
+	root   string    // absolute path
+	src    fs.FS
+	live   bool // the workspace, not a commit
+	rules  *ignore.Matcher
+	stages *Stages // of cached outs only
+	opts   SourceOptions
+	fetch  func(context.Context, *pipeline.Out) (object.Manifest, error)
+
+	manifests map[object.Digest]object.Manifest // nil for one not to be had
+}
+
+// node is what a tree has at a path.
+type node struct {
+	path string // relative to the tree's root
+	// What lies there: in the workspace or the commit.
+	hasFile, fileDir, exec bool
+	fileSize               int64
+	// What is recorded.
+	hasData, dataDir bool
+	isOut            bool // an out, or in one
+	digest           object.Digest
+	dataSize         int64 // bytes; -1 if not recorded
+}
+
+func (n *node) isDir() bool {
+	if n.hasFile {
+		return n.fileDir
+	}
+	return n.dataDir
+}
+
+// size is what is known of the size; -1 if nothing.
+func (n *node) size() int64 {
+	if n.hasFile {
+		return n.fileSize
+	}
+	return n.dataSize
+}
+
+// openTree opens what the options name. The caller closes it.
+func openTree(ctx context.Context, env Env, o SourceOptions) (*tree, error) {
+	dir, err := sourceDir(env, o.URL)
+	if err != nil {
+		return nil, err
+	}
+	root, err := FindRoot(dir)
+	if errs.Is(err, errs.NotInRepo) {
+		return openPlainTree(ctx, env, dir, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return openTreeAt(ctx, env, root, o)
+}
+
+// sourceDir is the folder that a URL names.
+func sourceDir(env Env, url string) (string, error) {
+	if url == "" {
+		return env.Dir, nil
+	}
+	dir := url
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(env.Dir, dir)
+	}
+	st, err := os.Stat(dir)
+	switch {
+	case err == nil && st.IsDir():
+		return dir, nil
+	case err == nil:
+		return "", errs.New(errs.Invalid, "'%s' is not a folder", disk.Quote(url))
+	case !errors.Is(err, fs.ErrNotExist) && !disk.IsNotDir(err):
+		return "", err
+	case isRemoteURL(url):
+		return "", errs.WithHint(errs.New(errs.Unsupported, "'%s' is on another machine: only repositories on this one can be read", disk.Quote(url)),
+			"Clone it with Git and name the clone.")
+	}
+	return "", errs.New(errs.NotFound, "no repository was found at '%s': there is no such folder", disk.Quote(url))
+}
+
+// isRemoteURL reports whether Git would ask another machine: scheme://... or
+// [user@]host:path.
+func isRemoteURL(url string) bool {
+	if strings.Contains(url, "://") {
+		return true
+	}
+	host, _, ok := strings.Cut(url, ":")
+	return ok && len(host) > 1 && !strings.ContainsAny(host, `/\`)
+}
+
+func openTreeAt(ctx context.Context, env Env, root string, o SourceOptions) (*tree, error) {
+	r, err := openAt(root, env)
+	if err != nil {
+		return nil, err
+	}
+	t := &tree{repo: r, root: root, live: o.Rev == "", opts: o, manifests: map[object.Digest]object.Manifest{}}
+	if err := t.load(ctx); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *tree) load(ctx context.Context) error {
+	var err error
+	if t.fetch, err = t.repo.manifestSource(t.opts); err != nil {
+		return err
+	}
+	var all *Stages
+	if t.live {
+		t.src, t.rules = workFS{t.repo.Dir}, t.repo.Ignore
+		all, err = t.repo.Stages(ctx)
+	} else {
+		if t.src, err = t.repo.commitFS(ctx, t.opts.Rev); err != nil {
+			return err
+		}
+		t.rules = ignore.New(ignore.FS(t.src), ignore.Options{})
+		all, err = t.repo.StagesAt(ctx, t.opts.Rev)
+	}
+	if err != nil {
+		return err
+	}
+	t.stages = &Stages{outs: map[string]*pipeline.Out{}}
+	for p, o := range all.outs {
+		if o.Cache && !o.IsExternal() && !outOfRoot(p) {
+			t.stages.outs[p] = o
+		}
+	}
+	return nil
+}
+
+// commitFS is [Repo.treeAt] with links shown as links also below Git's root.
+func (r *Repo) commitFS(ctx context.Context, rev string) (fs.FS, error) {
+	whole, err := r.treeAt(ctx, rev)
+	if err != nil || r.gitPath(".") == "." {
+		return whole, err
+	}
+	sha, err := r.Git.Resolve(ctx, rev)
+	if err != nil {
+		return nil, err
+	}
+	t, err := r.Git.Tree(sha)
+	return subTree{whole, t, r.gitPath(".")}, err
+}
+
+// subTree is a folder of a commit. What fs.Sub makes reads a file to say what
+// it is.
+type subTree struct {
+	fs.FS
+	tree *git.Tree
+	dir  string
+}
+
+func (s subTree) Stat(name string) (fs.FileInfo, error) { return s.tree.Stat(path.Join(s.dir, name)) }
+
+// openPlainTree opens a folder in which nothing is recorded: the Git
+// repository that dir lies in, or dir itself.
+func openPlainTree(ctx context.Context, env Env, dir string, o SourceOptions) (*tree, error) {
+	t := &tree{root: dir, live: o.Rev == "", opts: o, stages: newStages(nil), manifests: map[object.Digest]object.Manifest{}}
+	g, err := git.Open(dir, git.Options{Env: env.Environ})
+	switch {
+	case err == nil:
+		t.git, t.root = g, g.Root()
+	case !errs.Is(err, errs.NotFound):
+		return nil, err
+	case !t.live:
+		return nil, errs.New(errs.Unsupported, "'%s' is not in a Git repository, so there is no revision '%s'", disk.Quote(orDot(o.URL)), disk.Quote(o.Rev))
+	}
+	if err := t.openPlain(ctx); err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *tree) openPlain(ctx context.Context) error {
+	if t.live {
+		var err error
+		if t.dir, err = disk.OpenDir(t.root); err != nil {
+			return err
+		}
+		t.src, t.rules = workFS{t.dir}, ignore.New(ignore.Disk(t.dir), ignore.Options{})
+		return nil
+	}
+	sha, err := t.git.Resolve(ctx, t.opts.Rev)
+	if err != nil {
+		return err
+	}
+	src, err := t.git.Tree(sha)
+	if err != nil {
+		return err
+	}
+	t.src, t.rules = src, ignore.New(ignore.FS(src), ignore.Options{})
+	return nil
+}
+
+func orDot(s string) string {
+	if s == "" {
+		return "."
+	}
+	return s
+}
+
+func (t *tree) close() {
+	if t.repo != nil {
+		_ = t.repo.Close()
+		return
+	}
+	if t.dir != nil {
+		_ = t.dir.Close()
+	}
+	if t.git != nil {
+		_ = t.git.Close()
+	}
+}
+
+// locate turns the path that the options name into one of the tree, which may
+// then be another: a repository inside of this one.
+func (t *tree) locate(ctx context.Context, env Env) (*tree, string, error) {
+	rel, err := t.relative(env)
+	if err != nil {
+		return t, "", err
+	}
+	rel = t.throughLinks(rel)
+	inner := ""
+	for at := rel; at != "."; at = path.Dir(at) {
+		if st, err := fs.Stat(t.src, at+"/"+dvcDir); err == nil && st.IsDir() {
+			inner = at
+			break
+		}
+	}
+	if inner == "" {
+		return t, rel, nil
+	}
+	o := t.opts
+	sub, err := openTreeAt(ctx, env, filepath.Join(t.root, filepath.FromSlash(inner)), o)
+	if err != nil {
+		return t, "", err
+	}
+	t.close()
+	return sub, path.Join(".", strings.TrimPrefix(rel, inner)), nil
+}
+
+// relative is the path relative to the root. A relative one starts at the
+// working directory if that is in the workspace. In a commit it starts at the
+// root, as for DVC, unless only the other makes sense.
+func (t *tree) relative(env Env) (string, error) {
+	cwd, err := filepath.Rel(t.root, env.Dir)
+	cwd = filepath.ToSlash(cwd)
+	if err != nil || outOfRoot(cwd) {
+		cwd = "."
+	}
+	p := t.opts.Path
+	switch {
+	case t.opts.Here:
+		return cwd, nil
+	case p == "" || p == "/":
+		return ".", nil
+	case strings.IndexByte(p, 0) >= 0:
+		return "", errs.New(errs.Invalid, "path %q holds a NUL byte", p)
+	case filepath.IsAbs(p):
+		rel, err := filepath.Rel(t.root, filepath.Clean(p))
+		if err != nil || outOfRoot(filepath.ToSlash(rel)) {
+			return "", t.outside(p)
+		}
+		return filepath.ToSlash(rel), nil
+	}
+	p = filepath.ToSlash(p)
+	rel := path.Join(cwd, p)
+	if !t.live && cwd != "." {
+		if fromRoot := path.Join(".", p); !outOfRoot(fromRoot) && t.has(fromRoot) || outOfRoot(rel) {
+			rel = fromRoot
+		}
+	}
+	if outOfRoot(rel) {
+		return "", t.outside(t.opts.Path)
+	}
+	return rel, nil
+}
+
+func (t *tree) outside(p string) error {
+	return errs.New(errs.Invalid, "'%s' is outside of the repository '%s'", disk.Quote(p), disk.Quote(t.root))
+}
+
+// has reports whether a commit has or records anything at a path.
+func (t *tree) has(rel string) bool {
+	_, err := fs.Stat(t.src, rel)
+	return err == nil || t.stages.Find(rel) != nil || len(t.stages.Inside(rel)) > 0
+}
+
+// throughLinks follows links on the way to a path of the workspace, where they
+// stay in it and are no data.
+func (t *tree) throughLinks(rel string) string {
+	if !t.live || t.stages.Find(rel) != nil {
+		return rel
+	}
+	real, err := filepath.EvalSymlinks(filepath.Join(t.root, filepath.FromSlash(rel)))
+	if err != nil {
+		return rel
+	}
+	root, err := filepath.EvalSymlinks(t.root)
+	if err != nil {
+		return rel
+	}
+	to, err := filepath.Rel(root, real)
+	if err != nil || outOfRoot(filepath.ToSlash(to)) {
+		return rel
+	}
+	return filepath.ToSlash(to)
+}
+
+// notThere is the error for a path where nothing is.
+func (t *tree) notThere(rel string) error {
+	return &noPathError{filepath.Join(t.root, filepath.FromSlash(rel))}
+}
+
+// stat returns what is at a path.
+func (t *tree) stat(ctx context.Context, rel string) (node, error) {
+	n := node{path: rel, dataSize: -1}
+	err := t.statFile(rel, &n)
+	if err != nil {
+		return n, err
+	}
+	if err := t.statData(ctx, rel, &n); err != nil {
+		return n, err
+	}
+	if n.hasData && !n.hasFile && t.belowFile(rel) {
+		n.hasData = false
+	}
+	if !n.hasFile && !n.hasData {
+		return n, t.notThere(rel)
+	}
+	return n, nil
+}
+
+// statFile fills in what lies at a path, unless it is ignored.
+func (t *tree) statFile(rel string, n *node) error {
+	info, err := fs.Stat(t.src, rel)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, disk.ErrLink), disk.IsNotDir(err):
+		return nil
+	case err != nil:
+		return err
+	}
+	if rel != "." {
+		ignored, err := t.rules.Ignored(rel, info.IsDir())
+		if err != nil || ignored {
+			return err
+		}
+	}
+	t.setFile(n, rel, info, info.Mode(), true)
+	return nil
+}
+
+// setFile fills in a file, folder or link. A link counts with the size of what
+// it leads to; alone is set for a path that was asked for.
+func (t *tree) setFile(n *node, rel string, info fs.FileInfo, mode fs.FileMode, alone bool) {
+	n.hasFile, n.fileDir = true, mode.IsDir()
+	n.exec = mode.IsRegular() && mode&0o111 != 0
+	n.fileSize = info.Size()
+	switch {
+	case mode&fs.ModeSymlink != 0 && t.live:
+		n.fileSize = 0
+		st, err := os.Stat(filepath.Join(t.root, filepath.FromSlash(rel)))
+		if err == nil {
+			n.fileSize = st.Size()
+			n.exec = alone && st.Mode().IsRegular() && st.Mode()&0o111 != 0
+		} else if alone {
+			n.hasFile = false // leads nowhere
+		}
+	case mode.IsDir() && !t.live:
+		n.fileSize = t.gitFolderSize(rel)
+	}
+}
+
+// gitFolderSize is the size of Git's object for a folder, which DVC shows.
+func (t *tree) gitFolderSize(rel string) int64 {
+	list, err := fs.ReadDir(t.src, rel)
+	if err != nil {
+		return 0
+	}
+	var sum int64
+	for _, e := range list {
+		mode := len("100644")
+		if e.IsDir() {
+			mode = len("40000")
+		}
+		const around = 2 // a blank and a NUL
+		const sha = 20
+		sum += int64(mode + len(e.Name()) + around + sha)
+	}
+	return sum
+}
+
+// belowFile reports whether a folder above a path is none.
+func (t *tree) belowFile(rel string) bool {
+	for at := path.Dir(rel); at != "."; at = path.Dir(at) {
+		if st, err := fs.Stat(t.src, at); err == nil {
+			return !st.IsDir()
+		}
+	}
+	return false
+}
+
+// statData fills in what is recorded of a path.
+func (t *tree) statData(ctx context.Context, rel string, n *node) error {
+	found := t.stages.Find(rel)
+	if found == nil {
+		n.hasData = len(t.stages.Inside(rel)) > 0
+		n.dataDir = n.hasData
+		return nil
+	}
+	o := found.Out
+	if found.Under == "" {
+		t.setOut(n, o)
+		return nil
+	}
+	if !o.Digest.IsDir() {
+		return nil
+	}
+	m, err := t.manifest(ctx, o)
+	if err != nil {
+		return err
+	}
+	part := m.Under(found.Under)
+	if len(part) == 0 {
+		return nil
+	}
+	n.hasData, n.isOut = true, true
+	if n.dataDir = part[0].Path != found.Under; !n.dataDir {
+		n.digest, n.dataSize = part[0].Digest, part[0].Size
+	}
+	return nil
+}
+
+func (t *tree) setOut(n *node, o *pipeline.Out) {
+	n.hasData, n.isOut, n.dataDir = true, true, o.Digest.IsDir()
+	n.digest, n.dataSize = o.Digest, o.Size
+}
+
+// list returns what a folder holds, sorted by name. Without dataOnly that
+// includes files; pipeline files only if asked for.
+func (t *tree) list(ctx context.Context, rel string, dataOnly, stageFiles bool) ([]node, error) {
+	found := map[string]*node{}
+	at := func(name string) *node {
+		n := found[name]
+		if n == nil {
+			n = &node{path: path.Join(rel, name), dataSize: -1}
+			found[name] = n
+		}
+		return n
+	}
+	isFolder := false
+	if !dataOnly {
+		var err error
+		if isFolder, err = t.listFiles(rel, at); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.listData(ctx, rel, isFolder, at); err != nil {
+		return nil, err
+	}
+	list := make([]node, 0, len(found))
+	for name, n := range found {
+		if stageFiles || !isStageFile(name) && name != ignore.DVCFile {
+			list = append(list, *n)
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].path < list[j].path })
+	return list, nil
+}
+
+// listFiles adds what lies in a folder and is not ignored, and reports whether
+// there is such a folder.
+func (t *tree) listFiles(rel string, at func(string) *node) (bool, error) {
+	entries, err := fs.ReadDir(t.src, rel)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, disk.ErrLink), disk.IsNotDir(err), errs.Is(err, errs.Invalid):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	rules, err := t.rules.Dir(rel)
+	if err != nil {
+		return false, err
+	}
+	if rules.Ignored() {
+		return false, nil
+	}
+	for _, e := range entries {
+		p := path.Join(rel, e.Name())
+		if rules.Match(e.Name(), e.IsDir()) {
+			continue
+		}
+		if e.IsDir() {
+			inside, err := t.rules.Dir(p)
+			if err != nil {
+				return false, err
+			}
+			if inside.Ignored() {
+				continue
+			}
+		}
+		info, err := e.Info()
+		if err != nil {
+			continue // gone by now
+		}
+		t.setFile(at(e.Name()), p, info, e.Type()|info.Mode().Perm(), false)
+	}
+	return true, nil
+}
+
+// listData adds what is recorded in a folder. What is recorded as a file says
+// nothing of the folder that is there now.
+func (t *tree) listData(ctx context.Context, rel string, isFolder bool, at func(string) *node) error {
+	found := t.stages.Find(rel)
+	if found == nil {
+		for _, o := range t.stages.Inside(rel) {
+			below := o.RepoPath()
+			if rel != "." {
+				below = below[len(rel)+1:]
+			}
+			name, _, deeper := strings.Cut(below, "/")
+			if n := at(name); deeper {
+				n.hasData, n.dataDir = true, true
+			} else {
+				t.setOut(n, o)
+			}
+		}
+		return nil
+	}
+	if !found.Out.Digest.IsDir() {
+		return nil
+	}
+	m, err := t.manifest(ctx, found.Out)
+	if err != nil {
+		if isFolder && errs.Is(err, errs.NotFound) {
+			t.warnUnknown(found.Out, err)
+			return nil
+		}
+		return err
+	}
+	skip := 0
+	if found.Under != "" {
+		skip = len(found.Under) + 1
+	}
+	for _, f := range m.Under(found.Under) {
+		if len(f.Path) < skip {
+			return nil // a file, not a folder
+		}
+		name, _, deeper := strings.Cut(f.Path[skip:], "/")
+		n := at(name)
+		n.hasData, n.isOut, n.dataDir = true, true, deeper
+		if !deeper {
+			n.digest, n.dataSize = f.Digest, f.Size
+		}
+	}
+	return nil
+}
+
+func (t *tree) warnUnknown(o *pipeline.Out, err error) {
+	if t.repo != nil {
+		t.repo.warn("what is recorded of %s is not shown: %v", disk.Quote(t.repo.Show(o.RepoPath())), err)
+	}
+	t.manifests[o.Digest] = object.Manifest{} // said once
+}
+
+// manifest is the list of files of a folder.
+func (t *tree) manifest(ctx context.Context, o *pipeline.Out) (object.Manifest, error) {
+	if m, ok := t.manifests[o.Digest]; ok {
+		return m, nil
+	}
+	m, err := t.repo.Cache.ReadManifest(ctx, o.Digest)
+	if errs.Is(err, errs.NotFound) {
+		m, err = t.fetch(ctx, o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the list of files of '%s': %w", disk.Quote(t.repo.Show(o.RepoPath())), err)
+	}
+	t.manifests[o.Digest] = m
+	return m, nil
+}
+
+// manifestSource returns a function that reads manifests from the remote that
+// the options name, or an out's own, or the default one.
+func (r *Repo) manifestSource(o SourceOptions) (func(context.Context, *pipeline.Out) (object.Manifest, error), error) {
+	cfg, err := r.sourceRemote(o)
+	if err != nil {
+		return nil, err
+	}
+	stores := map[string]object.Store{}
+	return func(ctx context.Context, out *pipeline.Out) (object.Manifest, error) {
+		use := cfg
+		if out.Remote != "" {
+			var err error
+			if use, err = r.Config.Remote(out.Remote); err != nil {
+				return nil, err
+			}
+		}
+		if use == nil {
+			return nil, errs.WithHint(errs.New(errs.NotFound, "it is not in the cache, and there is no default remote to ask"),
+				"Set one with: cairn remote default NAME")
+		}
+		s := stores[use.Name]
+		if s == nil {
+			var err error
+			s, err = remote.Open(ctx, remote.Config{Name: use.Name, URL: use.URL, Options: use.Options, Jobs: use.Jobs}, remote.Env{
+				Getenv: r.env.Getenv, Home: r.env.Home, Local: r.openLocalRemote,
+			})
+			if err != nil {
+				return nil, err
+			}
+			stores[use.Name] = s
+		}
+		return object.ReadManifest(ctx, s, out.Digest)
+	}, nil
+}
+
+// sourceRemote is the remote that the options name, nil if there is none.
+func (r *Repo) sourceRemote(o SourceOptions) (*config.Remote, error) {
+	name := o.Remote
+	var extra *config.Config
+	if o.Config != "" {
+		var err error
+		if extra, err = r.extraConfig(o.Config); err != nil {
+			return nil, err
+		}
+		if name == "" {
+			name = extra.Core.Remote
+		}
+	}
+	if name == "" {
+		name = r.Config.Core.Remote
+	}
+	if name == "" {
+		return nil, nil
+	}
+	cfg, err := r.Config.Remote(name)
+	if extra != nil {
+		if over, oerr := extra.Remote(name); oerr == nil {
+			cfg, err = overlayRemote(cfg, over), nil
+		}
+	}
+	if err != nil && o.RemoteConfig["url"] != "" {
+		cfg, err = &config.Remote{Name: name}, nil
+	}
+	if err != nil {
+		if errs.Is(err, errs.NotFound) {
+			err = &errs.Error{Kind: errs.Config, Err: err}
+		}
+		return nil, err
+	}
+	over := &config.Remote{Name: cfg.Name, URL: cfg.URL, Jobs: cfg.Jobs, Options: map[string]string{}}
+	for k, v := range o.RemoteConfig {
+		if k == "url" {
+			over.URL = v
+		} else {
+			over.Options[k] = v
+		}
+	}
+	return overlayRemote(cfg, over), nil
+}
+
+// overlayRemote is a remote with the options of another over its own.
+func overlayRemote(base, over *config.Remote) *config.Remote {
+	merged := *over
+	merged.Options = map[string]string{}
+	if base != nil {
+		for k, v := range base.Options {
+			merged.Options[k] = v
+		}
+	}
+	for k, v := range over.Options {
+		merged.Options[k] = v
+	}
+	return &merged
+}
+
+// extraConfig reads a file of options by itself.
+func (r *Repo) extraConfig(file string) (*config.Config, error) {
+	abs := file
+	if !filepath.IsAbs(abs) {
+		abs = filepath.Join(r.env.Dir, abs)
+	}
+	dir, err := disk.OpenDir(filepath.Dir(abs))
+	if err != nil {
+		return nil, &noPathError{file}
+	}
+	defer dir.Close()
+	text, err := dir.ReadFile(filepath.Base(abs))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &noPathError{file}
+	}
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(config.LoadOptions{
+		DvcDir: filepath.Dir(abs), Dir: r.env.Dir, Home: r.env.Home,
+		ReadProject: func(name string) ([]byte, error) {
+			if name == "config" {
+				return text, nil
+			}
+			return nil, fs.ErrNotExist
+		},
+	})
+	if err != nil {
+		err = fmt.Errorf("options of '%s': %w", disk.Quote(file), err)
+	}
+	return cfg, err
+}
