@@ -98,6 +98,11 @@ func (r *Repo) checkout(ctx context.Context, targets []Target, o CheckoutOptions
 	if plans, err = r.keepUnstored(ctx, plans, o, &bad); err != nil {
 		return res, err
 	}
+	if o.Force {
+		if err := r.removeForeign(plans); err != nil {
+			return res, err
+		}
+	}
 	setTotals(task, plans)
 	done, err := r.apply(ctx, plans, task)
 	if err != nil {
@@ -126,8 +131,14 @@ func (r *Repo) planCheckout(ctx context.Context, t Target, o CheckoutOptions) (i
 	rel := t.Out.RepoPath()
 	want := index.Want{Path: rel, Digest: t.Out.Digest, Exec: t.Out.IsExec, Under: t.Under}
 	have, err := r.scanner(t.Out.Digest.Algorithm()).Scan(ctx, rel, r.rulesAbove(rel))
+	if r.isForeign(rel, err) {
+		if !o.Force {
+			return index.Plan{}, errs.WithHint(errs.New(errs.Conflict, "%w", err), "Use `--force` to put the data in its place.")
+		}
+		err = nil // apply removes it
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !disk.IsNotDir(err) {
-		return index.Plan{}, err
+		return index.Plan{}, r.behindLink(rel, err)
 	}
 	if have != nil && have.Digest == want.Digest && !o.Relink && (have.IsDir || have.Exec == want.Exec) {
 		return index.Plan{}, nil
@@ -141,6 +152,30 @@ func (r *Repo) planCheckout(ctx context.Context, t Target, o CheckoutOptions) (i
 		}
 	}
 	return index.MakePlan(want, have, o.Relink), nil
+}
+
+// isForeign reports whether what stands at an out's path, and could not be
+// read, holds no bytes of its own: a link, a pipe, a socket.
+func (r *Repo) isForeign(rel string, err error) bool {
+	if !errs.Is(err, errs.Invalid) {
+		return false
+	}
+	st, lerr := r.Dir.LstatPath(rel)
+	return lerr == nil && !st.IsDir() && !st.IsRegular()
+}
+
+// removeForeign clears the places of outs that are to be made.
+func (r *Repo) removeForeign(plans []index.Plan) error {
+	for _, p := range plans {
+		st, err := r.Dir.LstatPath(p.Path)
+		if err != nil || p.Change != index.Added || st.IsDir() || st.IsRegular() {
+			continue
+		}
+		if err := r.removeFile(p.Path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keepWhole drops the plans for which the cache lacks objects: an out is

@@ -27,6 +27,9 @@ type sideOut struct {
 	// because the manifest is nowhere at hand.
 	files   object.Manifest
 	unknown bool
+	// odd is set for what is no data, such as a link out of the repository:
+	// it has no digest and is never what is recorded.
+	odd bool
 }
 
 // recordedSide is what stages record. Manifests are read if files is set.
@@ -78,8 +81,13 @@ func (r *Repo) workspaceSide(ctx context.Context, stages *Stages) (side, error) 
 		if errors.Is(err, fs.ErrNotExist) || disk.IsNotDir(err) {
 			continue
 		}
+		if errs.Is(err, errs.Invalid) {
+			r.warn("%v", r.behindLink(rel, err))
+			s.outs[rel] = sideOut{odd: true, unknown: true}
+			continue
+		}
 		if err != nil {
-			return s, err
+			return s, r.behindLink(rel, err)
 		}
 		s.outs[rel] = sideOut{digest: have.Digest, isDir: have.IsDir, files: have.Files}
 	}
@@ -138,6 +146,9 @@ func compareSides(old, new side, granular bool) []change {
 		c.isDir = b.isDir || !inNew && a.isDir
 		if a.digest.IsZero() && b.digest.IsZero() {
 			continue
+		}
+		if b.odd {
+			c.typ, c.isDir = modified, a.isDir
 		}
 		list = append(list, c)
 		if granular {

@@ -105,7 +105,7 @@ func (r *Repo) removeStage(ctx context.Context, s *pipeline.Stage, outs bool) ([
 func (r *Repo) deleteOut(rel string) error {
 	dir, name, err := r.Dir.Parent(rel)
 	if err != nil {
-		return ignoreMissing(err)
+		return r.behindLink(rel, ignoreMissing(err))
 	}
 	defer dir.Close()
 	r.State().Forget(rel)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path"
 
 	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/index"
 	"github.com/cairndata/cairn/pkg/object"
 	"github.com/cairndata/cairn/pkg/pipeline"
@@ -187,6 +189,12 @@ func (r *Repo) pathStatus(ctx context.Context, rel string, e *pipeline.Entry, un
 	if errors.Is(err, fs.ErrNotExist) || disk.IsNotDir(err) {
 		return IsDeleted, nil
 	}
+	if errs.Is(err, errs.Invalid) {
+		// What stands there, a link out of the repository or a pipe, cannot
+		// be what is recorded.
+		r.warn("%v", r.behindLink(rel, err))
+		return IsModified, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -197,6 +205,21 @@ func (r *Repo) pathStatus(ctx context.Context, rel string, e *pipeline.Entry, un
 		return IsModified, nil
 	}
 	return r.partStatus(ctx, have, e, under)
+}
+
+// behindLink names the link in the failure to follow a path through it.
+func (r *Repo) behindLink(rel string, err error) error {
+	if !errors.Is(err, disk.ErrLink) {
+		return err
+	}
+	link := rel
+	for at := rel; at != "."; at = path.Dir(at) {
+		if st, lerr := r.Dir.LstatPath(at); lerr == nil && st.IsLink() {
+			link = at
+		}
+	}
+	return errs.WithHint(errs.New(errs.Invalid, "'%s' cannot be reached: '%s' is a symbolic link", r.Show(rel), r.Show(link)),
+		"Put a folder in the place of the link. Links on the way to data are not followed, since they may lead out of the repository.")
 }
 
 // partStatus compares a part of a folder with its manifest.

@@ -40,7 +40,7 @@ func (r *Repo) unprotect(ctx context.Context, rel string) error {
 		return errs.New(errs.NotFound, "'%s' does not exist", r.Show(rel))
 	}
 	if err != nil {
-		return err
+		return r.behindLink(rel, err)
 	}
 	defer dir.Close()
 	st, err := dir.Lstat(name)
