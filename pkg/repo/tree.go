@@ -59,7 +59,8 @@ type tree struct {
 	rules  *ignore.Matcher
 	stages *Stages // of cached outs only
 	opts   SourceOptions
-	fetch  func(context.Context, *pipeline.Out) (object.Manifest, error)
+	remote *config.Remote          // to ask for manifests; nil if there is none
+	stores map[string]object.Store // of the remotes that were asked, by name
 
 	manifests map[object.Digest]object.Manifest // nil for one not to be had
 }
@@ -147,9 +148,9 @@ func openTreeAt(ctx context.Context, env Env, root string, o SourceOptions) (*tr
 	if err != nil {
 		return nil, err
 	}
-	t := &tree{repo: r, root: root, live: o.Rev == "", opts: o, manifests: map[object.Digest]object.Manifest{}}
+	t := &tree{repo: r, root: root, live: o.Rev == "", opts: o, stores: map[string]object.Store{}, manifests: map[object.Digest]object.Manifest{}}
 	if err := t.load(ctx); err != nil {
-		r.Close()
+		t.close()
 		return nil, err
 	}
 	return t, nil
@@ -157,7 +158,7 @@ func openTreeAt(ctx context.Context, env Env, root string, o SourceOptions) (*tr
 
 func (t *tree) load(ctx context.Context) error {
 	var err error
-	if t.fetch, err = t.repo.manifestSource(t.opts); err != nil {
+	if t.remote, err = t.repo.sourceRemote(t.opts); err != nil {
 		return err
 	}
 	var all *Stages
@@ -256,6 +257,9 @@ func orDot(s string) string {
 }
 
 func (t *tree) close() {
+	for _, s := range t.stores {
+		closeStore(s)
+	}
 	if t.repo != nil {
 		_ = t.repo.Close()
 		return
@@ -635,39 +639,32 @@ func (t *tree) manifest(ctx context.Context, o *pipeline.Out) (object.Manifest, 
 	return m, nil
 }
 
-// manifestSource returns a function that reads manifests from the remote that
-// the options name, or an out's own, or the default one.
-func (r *Repo) manifestSource(o SourceOptions) (func(context.Context, *pipeline.Out) (object.Manifest, error), error) {
-	cfg, err := r.sourceRemote(o)
-	if err != nil {
-		return nil, err
+// fetch reads a manifest from the remote that the options name, or the out's
+// own, or the default one.
+func (t *tree) fetch(ctx context.Context, o *pipeline.Out) (object.Manifest, error) {
+	use := t.remote
+	if o.Remote != "" {
+		var err error
+		if use, err = t.repo.Config.Remote(o.Remote); err != nil {
+			return nil, err
+		}
 	}
-	stores := map[string]object.Store{}
-	return func(ctx context.Context, out *pipeline.Out) (object.Manifest, error) {
-		use := cfg
-		if out.Remote != "" {
-			var err error
-			if use, err = r.Config.Remote(out.Remote); err != nil {
-				return nil, err
-			}
+	if use == nil {
+		return nil, errs.WithHint(errs.New(errs.NotFound, "it is not in the cache, and there is no default remote to ask"),
+			"Set one with: cairn remote default NAME")
+	}
+	s := t.stores[use.Name]
+	if s == nil {
+		var err error
+		s, err = remote.Open(ctx, remote.Config{Name: use.Name, URL: use.URL, Options: use.Options, Jobs: use.Jobs}, remote.Env{
+			Getenv: t.repo.env.Getenv, Home: t.repo.env.Home, Local: t.repo.openLocalRemote,
+		})
+		if err != nil {
+			return nil, err
 		}
-		if use == nil {
-			return nil, errs.WithHint(errs.New(errs.NotFound, "it is not in the cache, and there is no default remote to ask"),
-				"Set one with: cairn remote default NAME")
-		}
-		s := stores[use.Name]
-		if s == nil {
-			var err error
-			s, err = remote.Open(ctx, remote.Config{Name: use.Name, URL: use.URL, Options: use.Options, Jobs: use.Jobs}, remote.Env{
-				Getenv: r.env.Getenv, Home: r.env.Home, Local: r.openLocalRemote,
-			})
-			if err != nil {
-				return nil, err
-			}
-			stores[use.Name] = s
-		}
-		return object.ReadManifest(ctx, s, out.Digest)
-	}, nil
+		t.stores[use.Name] = s
+	}
+	return object.ReadManifest(ctx, s, o.Digest)
 }
 
 // sourceRemote is the remote that the options name, nil if there is none.
