@@ -166,7 +166,8 @@ func (r *Repo) gitStatus(ctx context.Context, o DataStatusOptions, paths []strin
 	}
 	s, err := r.Git.Status(ctx, o.Untracked)
 	if err != nil {
-		if errs.Is(err, errs.Unsupported) && !o.Untracked {
+		if ctx.Err() == nil && !o.Untracked {
+			r.warn("%v", err)
 			return nil // only a remark is missing
 		}
 		return err
