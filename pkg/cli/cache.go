@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cairndata/cairn/pkg/cli/ui"
 	"github.com/cairndata/cairn/pkg/config"
+	"github.com/cairndata/cairn/pkg/pipeline"
+	"github.com/cairndata/cairn/pkg/repo"
 )
 
 func newCache(a *App) *cobra.Command {
@@ -17,7 +20,7 @@ func newCache(a *App) *cobra.Command {
 		Short:   "Manage cache settings.",
 		Long:    "Where the cache is, and bringing what DVC 2 left in it up to date.",
 		Example: "  cairn cache dir /mnt/shared/cache",
-	}, newCacheDir(a))
+	}, newCacheDir(a), newCacheMigrate(a))
 }
 
 func newCacheDir(a *App) *cobra.Command {
@@ -74,4 +77,68 @@ func cacheDir(a *App, levels *levelFlags, key config.Key) (string, error) {
 		return "", err
 	}
 	return "", ed.Unset(key) // its words; nothing is saved
+}
+
+func newCacheMigrate(a *App) *cobra.Command {
+	var o repo.MigrateOptions
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Migrate cached files to the DVC 3.0 cache location.",
+		Long: `Give the objects that DVC 2 stored the names that DVC 3 has for them, by links, so
+that it takes no space. With --dvc-files the entries in pointer files and dvc.lock
+are rewritten to those names, too. What is recorded stays the same data,
+whatever the workspace holds. Damaged objects are reported and left as they are.`,
+		Example: "  cairn cache migrate --dry --dvc-files\n  cairn cache migrate --dvc-files",
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.DvcFiles, "dvc-files", false, "Migrate entries in all existing DVC files in the repository to the DVC 3.0 format.")
+	f.BoolVar(&o.Dry, "dry", false, "Only print actions which would be taken without actually migrating any data.")
+	cmd.RunE = a.Run(func(ctx context.Context, _ []string) error {
+		r, err := a.Repo()
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		res, err := r.MigrateCache(ctx, o)
+		if err == nil || res.Objects > 0 || len(res.Files) > 0 {
+			a.migrated(r, o, res, err)
+		}
+		return err
+	})
+	return cmd
+}
+
+// migrated says what was or would be done.
+func (a *App) migrated(r *repo.Repo, o repo.MigrateOptions, res repo.MigrateResult, err error) {
+	if o.Dry {
+		a.UI.Printf("%d files will be re-hashed and migrated to the DVC 3.0 cache location.\n", res.Objects)
+	} else {
+		a.UI.Printf("Migrated %d files to DVC 3.0 cache location.\n", res.Objects)
+	}
+	switch {
+	case !o.DvcFiles:
+	case len(res.Files) == 0 && err == nil:
+		a.UI.Printf("No DVC files in the repo to migrate to the 3.0 format.\n")
+	case o.Dry:
+		a.UI.Printf("Entries in following DVC files will be migrated to the 3.0 format:\n")
+		for _, f := range res.Files {
+			shown := ui.Quote(r.Show(f))
+			if !strings.HasSuffix(f, ".dvc") {
+				shown += " (" + ui.Quote(r.Show(pipeline.LockFile(f))) + ")"
+			}
+			a.UI.Printf("\t%s\n", shown)
+		}
+	default:
+		for _, f := range res.Files {
+			what := "DVC"
+			if !strings.HasSuffix(f, ".dvc") {
+				what = "lock"
+			}
+			a.UI.Printf("Updating %s file '%s'\n", what, ui.Clean(r.Show(f)))
+		}
+		a.gitHint(r, res.Files)
+	}
+	if !o.Dry && res.Objects > 0 && r.LinksByName() {
+		a.UI.Notef("Links in the workspace still point to the old places. To change them, run: %s checkout --relink", a.Prog)
+	}
 }

@@ -341,3 +341,78 @@ func TestLocalIsPrivate(t *testing.T) {
 		t.Error(st.Mode(), err)
 	}
 }
+
+func TestKeyHint(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"core.remote":         "",
+		"core.remot":          `Did you mean "core.remote"?`,
+		"cor.remote":          `Did you mean "core.remote"?`,
+		"remote.r.url":        "",
+		"remote.r.prot":       `Did you mean "remote.r.port"?`,
+		"db.x.pasword":        `Did you mean "db.x.password"?`,
+		"cairn.lock_timeout":  "",
+		"cairn.lock_timout":   `Did you mean "cairn.lock_timeout"?`,
+		"core.nothinglikeit":  "",
+		"nothinglikeit.url":   "",
+		"cache.slow_link":     `Did you mean "cache.slow_link_warning"?`,
+		"cache.type":          "",
+		"CORE.Remot":          `Did you mean "core.remote"?`,
+		"feature.unheard_of":  "",
+		"parsing.lists":       `Did you mean "parsing.list"?`,
+		"hydra.plugin_path":   `Did you mean "hydra.plugins_path"?`,
+		"remote.r.secret_key": "",
+	} {
+		k, err := ParseKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := k.Hint(); got != want {
+			t.Errorf("%s: %q, want %q", key, got, want)
+		}
+	}
+}
+
+func TestRenameAcrossLevels(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name          string
+		files         map[string]string
+		level         Level
+		wantErr       bool
+		project, glob string
+	}{
+		{"the default of a weaker level", map[string]string{
+			"g/config": "[core]\nremote = a\n", "r/.dvc/config": "['remote \"a\"']\nurl = /x\n",
+		}, Project, false, "[core]\n    remote = b\n['remote \"b\"']\n    url = /x\n", "[core]\nremote = a\n"},
+		{"a weaker level's own remote", map[string]string{
+			"g/config": "[core]\nremote = a\n['remote \"a\"']\nurl = /g\n", "r/.dvc/config": "['remote \"a\"']\nurl = /x\n",
+		}, Project, false, "['remote \"b\"']\n    url = /x\n", "[core]\nremote = a\n['remote \"a\"']\nurl = /g\n"},
+		{"options without the URL", map[string]string{
+			"g/config": "['remote \"a\"']\nurl = /g\n", "r/.dvc/config": "['remote \"a\"']\njobs = 2\n",
+		}, Project, true, "['remote \"a\"']\njobs = 2\n", "['remote \"a\"']\nurl = /g\n"},
+		{"from the weakest on", map[string]string{
+			"g/config": "['remote \"a\"']\nurl = /g\n", "r/.dvc/config": "['remote \"a\"']\njobs = 2\n",
+		}, Global, false, "['remote \"b\"']\n    jobs = 2\n", "['remote \"b\"']\n    url = /g\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			o := newRepo(t, tt.files)
+			_, err := RenameRemote(o, "a", "b", tt.level)
+			if (err != nil) != tt.wantErr {
+				t.Fatalf("error %v, want one: %v", err, tt.wantErr)
+			}
+			if got := read(t, o, "config"); got != tt.project {
+				t.Errorf("project\n%s\nwant\n%s", got, tt.project)
+			}
+			glob, _ := os.ReadFile(o.Path(Global))
+			if string(glob) != tt.glob {
+				t.Errorf("global\n%s\nwant\n%s", glob, tt.glob)
+			}
+			if _, err := Load(o); err != nil {
+				t.Errorf("broken: %v", err)
+			}
+		})
+	}
+}

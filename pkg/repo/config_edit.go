@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 
@@ -248,7 +247,7 @@ func recordOf(s *pipeline.Stage) string {
 	if s.IsPointer() {
 		return s.File
 	}
-	return path.Join(path.Dir(s.File), "dvc.lock")
+	return pipeline.LockFile(s.File)
 }
 
 // records reports whether a stage records a digest of such an algorithm.
