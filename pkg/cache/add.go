@@ -180,21 +180,7 @@ func (w *Writer) addLarge(dir *disk.Dir, name string, f *disk.File, st disk.Stat
 	if err != nil {
 		return object.Digest{}, err
 	}
-	cloned := false
-	if w.shares(st) {
-		if cloned, err = disk.Reflink(dst, f); err == nil && !cloned {
-			w.c.noReflink.Store(st.Dev, true)
-		}
-	}
-	var d object.Digest
-	var n int64
-	if err == nil {
-		if cloned {
-			d, n, err = copyHash(nil, readerAt(dst, st.Size), a, tick)
-		} else {
-			d, n, err = copyFile(context.Background(), dst, f, st.Size, a, tick)
-		}
-	}
+	d, n, err := w.copyOrClone(context.Background(), dst, f, st, a, tick)
 	if err == nil && n != st.Size {
 		err = errChanged
 	}
@@ -203,6 +189,22 @@ func (w *Writer) addLarge(dir *disk.Dir, name string, f *disk.File, st disk.Stat
 		return object.Digest{}, w.fail(err)
 	}
 	return d, w.finish(dst, s, d, n)
+}
+
+// copyOrClone gives the empty file dst the bytes of f and returns the digest
+// and length of what dst holds then.
+func (w *Writer) copyOrClone(ctx context.Context, dst, f *disk.File, st disk.Stat, a object.Algorithm, tick func(int64)) (object.Digest, int64, error) {
+	if w.shares(st) {
+		cloned, err := disk.Reflink(dst, f)
+		if err != nil {
+			return object.Digest{}, 0, err
+		}
+		if cloned {
+			return copyHash(nil, ctxReader{ctx, readerAt(dst, st.Size)}, a, tick)
+		}
+		w.c.noReflink.Store(st.Dev, true)
+	}
+	return copyFile(ctx, dst, f, st.Size, a, tick)
 }
 
 // linksFiles reports whether workspace files are to be links into the cache.

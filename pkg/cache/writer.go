@@ -11,6 +11,7 @@ import (
 	"path"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,13 @@ type Writer struct {
 	// to the same bytes.
 	absent sync.Map
 
+	// whole are folders of objects that the cache did not have, staged under
+	// the objects' own names: one rename places all of them. Nobody else
+	// touches one until Commit.
+	wholeMu   sync.Mutex
+	whole     map[string]*wholeShard
+	wholeMost int
+
 	mu      sync.Mutex
 	pending map[object.Digest]staged
 	bytes   int64     // of pending
@@ -51,6 +59,12 @@ const (
 	checkpointBytes   = 4 << 30
 	checkpointTime    = 20 * time.Second
 )
+
+// wholeShard is a folder of objects on its way.
+type wholeShard struct {
+	dir  *disk.Dir
+	name string // in staging
+}
 
 // staged is an object that has its bytes but not its name.
 type staged struct {
@@ -72,7 +86,10 @@ func (c *Cache) BeginAdd() (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{c: c, root: root, staging: disk.NewStaging(root), pending: map[object.Digest]staged{}, since: time.Now()}, nil
+	return &Writer{
+		c: c, root: root, staging: disk.NewStaging(root), pending: map[object.Digest]staged{}, since: time.Now(),
+		whole: map[string]*wholeShard{}, wholeMost: c.spare / 2, // as many descriptors as shards may have
+	}, nil
 }
 
 // create makes a file in staging.
@@ -96,6 +113,107 @@ func (w *Writer) create() (*disk.File, staged, error) {
 		}
 	}
 	return f, s, nil
+}
+
+// createFor makes a file in staging for an object that is known: in a folder
+// that will be placed whole, if the cache has none for it.
+func (w *Writer) createFor(d object.Digest) (*disk.File, staged, error) {
+	sh, err := w.wholeFor(d)
+	if err != nil {
+		return nil, staged{}, w.fail(err)
+	}
+	if sh == nil {
+		return w.create()
+	}
+	if w.isClosed() {
+		return nil, staged{}, errClosed
+	}
+	s := staged{dir: sh.dir, name: d.String()[2:]}
+	f, err := s.dir.Create(s.name, objectMode)
+	if errors.Is(err, fs.ErrExist) {
+		return w.create() // somebody is at the same object
+	}
+	if err == nil && w.c.umask&objectMode != 0 {
+		if err = f.Chmod(objectMode); err != nil {
+			w.drop(f, s)
+		}
+	}
+	return f, s, w.fail(err)
+}
+
+// wholeFor returns the folder for d that is placed whole, nil if there is
+// none. Manifests come after their files, so they have none.
+func (w *Writer) wholeFor(d object.Digest) (*wholeShard, error) {
+	if !placesFolders || d.IsDir() || d.Algorithm() == object.MD5Legacy {
+		return nil, nil
+	}
+	if _, gone := w.absent.Load([2]byte{byte(d.Algorithm()), d.First()}); !gone {
+		return nil, nil
+	}
+	key := path.Dir(d.Key())
+	w.wholeMu.Lock()
+	defer w.wholeMu.Unlock()
+	if sh, ok := w.whole[key]; ok || len(w.whole) >= w.wholeMost {
+		return sh, nil
+	}
+	perm := w.c.dirMode()
+	if w.c.opts.Shared {
+		perm |= fs.ModeSetgid
+	}
+	name := strings.ReplaceAll(key, "/", "-")
+	dir, err := w.staging.Folder(name, perm)
+	if err != nil {
+		return nil, err
+	}
+	sh := &wholeShard{dir: dir, name: name}
+	w.whole[key] = sh
+	return sh, nil
+}
+
+// placeWhole gives the objects in whole folders their names and takes them
+// out of the set. A folder that somebody else made meanwhile, or that holds
+// anything but its pending objects, is left to be renamed file by file.
+func (w *Writer) placeWhole(objects map[object.Digest]staged) error {
+	byDir := map[*disk.Dir][]object.Digest{}
+	for d, s := range objects {
+		byDir[s.dir] = append(byDir[s.dir], d)
+	}
+	for key, sh := range w.whole {
+		ds := byDir[sh.dir]
+		names, err := sh.dir.ReadDir()
+		if err != nil {
+			return err
+		}
+		if len(ds) == 0 || len(names) != len(ds) {
+			continue
+		}
+		parent, err := w.root.MakePath(path.Dir(key), w.c.dirMode())
+		if err != nil {
+			return err
+		}
+		err = w.staging.Place(sh.name, parent, path.Base(key))
+		parent.Close()
+		if errors.Is(err, fs.ErrExist) {
+			continue // another process made it meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		for _, d := range ds {
+			delete(objects, d)
+		}
+	}
+	return nil
+}
+
+// closeWhole releases the handles of whole folders.
+func (w *Writer) closeWhole() {
+	w.wholeMu.Lock()
+	defer w.wholeMu.Unlock()
+	for _, sh := range w.whole {
+		sh.dir.Close()
+	}
+	w.whole, w.wholeMost = nil, 0
 }
 
 var errClosed = errors.New("the batch of writes to the cache is over")
@@ -167,7 +285,11 @@ func (w *Writer) checkpoint() error {
 	if err := w.batch.Flush(w.root); err != nil {
 		return w.fail(err)
 	}
-	return w.fail(w.publish(files))
+	names := slices.Collect(maps.Keys(files))
+	if err := w.publish(files); err != nil {
+		return w.fail(err)
+	}
+	return w.fail(w.syncNames(names))
 }
 
 func (w *Writer) isPending(d object.Digest) bool {
@@ -215,7 +337,7 @@ func (w *Writer) Put(ctx context.Context, d object.Digest, size int64, r io.Read
 	if d.IsZero() {
 		return errs.New(errs.Invalid, "no digest")
 	}
-	if st, err := w.c.Stat(d); err == nil && size >= 0 && st.Size == size {
+	if st, err := w.stat(d); err == nil && size >= 0 && st.Size == size {
 		return nil
 	}
 	if w.isPending(d) {
@@ -255,9 +377,65 @@ func (w *Writer) putSmall(d object.Digest, size int, r io.Reader) error {
 	return w.write(d, (*bp)[:n])
 }
 
+// CopyFrom stores an object that the caller has just found lacking, straight
+// from another cache: small ones in one read, one hash and one write, large
+// ones by the file system's own means. The stored bytes are proven. copied is
+// false, and nothing is stored, if that is not possible, whatever the reason:
+// [Writer.Put] then tells it. size is what the object is known to have, -1 if
+// it is not known; tick, if not nil, hears of the bytes.
+func (w *Writer) CopyFrom(ctx context.Context, src object.Store, d object.Digest, size int64, tick func(int64)) (copied bool, err error) {
+	from, ok := src.(*Cache)
+	if !ok || size < 0 || d.IsZero() || w.isPending(d) {
+		return false, nil
+	}
+	var f *disk.File
+	if err := from.withShard(d, false, func(dir *disk.Dir, name string) (err error) {
+		f, err = dir.OpenFile(name)
+		return err
+	}); err != nil {
+		return false, nil
+	}
+	defer f.Close()
+	if size > smallFile {
+		return w.copyLarge(ctx, f, d, size, tick)
+	}
+	bp := smallBuf(int(size) + 1)
+	defer smallBufs.Put(bp)
+	n, err := readSized(f, *bp, int(size))
+	if err != nil || checkPut(d, object.Sum(d.Algorithm(), (*bp)[:n]), size, int64(n)) != nil {
+		return false, nil
+	}
+	if tick != nil {
+		tick(size)
+	}
+	return true, w.write(d, (*bp)[:n])
+}
+
+// copyLarge is CopyFrom for an object that is not held in memory.
+func (w *Writer) copyLarge(ctx context.Context, f *disk.File, d object.Digest, size int64, tick func(int64)) (copied bool, err error) {
+	st, err := f.Stat()
+	if err != nil || !st.IsRegular() || st.Size != size {
+		return false, nil
+	}
+	dst, s, err := w.create()
+	if err != nil {
+		return false, err
+	}
+	got, n, err := w.copyOrClone(ctx, dst, f, st, d.Algorithm(), tick)
+	if err != nil {
+		w.drop(dst, s)
+		return false, w.fail(err)
+	}
+	if checkPut(d, got, size, n) != nil {
+		w.drop(dst, s)
+		return false, nil
+	}
+	return true, w.finish(dst, s, d, n)
+}
+
 // write stages bytes that are known to have the digest d.
 func (w *Writer) write(d object.Digest, b []byte) error {
-	f, s, err := w.create()
+	f, s, err := w.createFor(d)
 	if err != nil {
 		return err
 	}
@@ -275,6 +453,28 @@ func (w *Writer) PutBytes(d object.Digest, b []byte) error {
 		return nil
 	}
 	return w.write(d, b)
+}
+
+// stat is [Cache.Stat], which it asks only if the object's shard was there.
+func (w *Writer) stat(d object.Digest) (disk.Stat, error) {
+	shard := [2]byte{byte(d.Algorithm()), d.First()}
+	if _, gone := w.absent.Load(shard); gone {
+		return disk.Stat{}, fs.ErrNotExist
+	}
+	entered := false
+	var st disk.Stat
+	err := w.c.withShard(d, false, func(dir *disk.Dir, name string) (err error) {
+		entered = true
+		st, err = dir.Lstat(name)
+		return err
+	})
+	if !entered && errors.Is(err, fs.ErrNotExist) {
+		w.absent.Store(shard, true)
+	}
+	if err == nil && !st.IsRegular() {
+		err = fs.ErrNotExist
+	}
+	return st, err
 }
 
 // holds is [Cache.holds], which it asks only if the object's shard was there.
@@ -337,14 +537,24 @@ func (w *Writer) Commit(ctx context.Context) error {
 	if err := w.batch.Flush(w.root); err != nil {
 		return w.fail(err)
 	}
-	// Where a manifest is, its files are taken to be.
+	names := slices.Collect(maps.Keys(files))
+	if err := w.placeWhole(files); err != nil {
+		return w.fail(err)
+	}
 	if err := w.publish(files); err != nil {
 		return w.fail(err)
 	}
-	return w.fail(w.publish(manifests))
+	if err := w.syncNames(names); err != nil {
+		return w.fail(err)
+	}
+	// Where a manifest is, its files are taken to be.
+	if err := w.publish(manifests); err != nil {
+		return w.fail(err)
+	}
+	return w.fail(w.syncNames(slices.Collect(maps.Keys(manifests))))
 }
 
-// publish renames staged objects to their digests and makes the names durable.
+// publish renames staged objects to their digests.
 func (w *Writer) publish(objects map[object.Digest]staged) error {
 	if len(objects) == 0 {
 		return nil
@@ -374,10 +584,7 @@ func (w *Writer) publish(objects map[object.Digest]staged) error {
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return w.syncNames(todo)
+	return g.Wait()
 }
 
 // syncNames makes the names of the objects durable, and those of the folders
@@ -417,6 +624,7 @@ func (w *Writer) Abort() {
 		return
 	}
 	w.closed = true
+	w.closeWhole()
 	_ = w.staging.Close()
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -98,6 +99,29 @@ func (s *Staging) Shard(i int) (*Dir, error) {
 	}
 	s.shards[i] = dir
 	return dir, nil
+}
+
+// Folder makes a folder in staging that is to be moved to its place as a
+// whole, with the mode it will have there, and opens it. The caller closes
+// it. A name is given once.
+func (s *Staging) Folder(name string, perm fs.FileMode) (*Dir, error) {
+	if _, err := s.Shard(0); err != nil {
+		return nil, err
+	}
+	if err := s.dir.Mkdir(name, perm); err != nil {
+		return nil, err
+	}
+	dir, err := s.dir.Open(name)
+	if err == nil && perm&fs.ModeSetgid != 0 {
+		err = s.dir.Chmod(name, perm) // neither is Mkdir's to give
+	}
+	return dir, err
+}
+
+// Place moves a folder that Folder made to a name that nobody has. If somebody
+// has it the error is fs.ErrExist.
+func (s *Staging) Place(name string, to *Dir, newName string) error {
+	return s.dir.RenameNew(name, to, newName)
 }
 
 // Next returns a name not used before in this staging folder.
