@@ -209,15 +209,18 @@ func (t *transfer) lacking(ctx context.Context) (files, manifests []Item, err er
 	}
 	// Ask src about what is not there, and about every size in doubt.
 	var ask []object.Digest
-	unknown, doubtful, i := 0, 0, 0
+	unknown, unsized, doubtful, i := 0, 0, 0, 0
 	for it := range t.each() {
 		have := onDst[i]
 		i++
 		if have >= 0 && have == it.Size {
 			continue
 		}
-		if have < 0 && it.Size < 0 {
-			unknown++
+		if it.Size < 0 {
+			unsized++
+			if have < 0 {
+				unknown++
+			}
 		}
 		if have >= 0 && it.Size >= 0 {
 			doubtful++
@@ -225,7 +228,8 @@ func (t *transfer) lacking(ctx context.Context) (files, manifests []Item, err er
 		ask = append(ask, it.Digest)
 	}
 	var onSrc []int64
-	if len(ask) > 0 && (t.src.Properties().CheapStat || unknown > worthListing || doubtful > 0) {
+	cheap := t.src.Properties().CheapStat && (unsized > 0 || t.o.DryRun)
+	if len(ask) > 0 && (cheap || unknown > worthListing || doubtful > 0) {
 		if onSrc, err = sizes(ctx, t.src, ask); err != nil {
 			return nil, nil, err
 		}
@@ -391,8 +395,25 @@ func (t *transfer) jobs() int {
 	return n
 }
 
+// copier is a Writer that knows a shorter way from some stores, for objects
+// that its own store lacks.
+type copier interface {
+	CopyFrom(ctx context.Context, src object.Store, d object.Digest, size int64, tick func(int64)) (copied bool, err error)
+}
+
 // one copies an object and returns its length.
 func (t *transfer) one(ctx context.Context, w object.Writer, it Item) (int64, error) {
+	if short, ok := w.(copier); ok {
+		c := &counter{task: t.task}
+		copied, err := short.CopyFrom(ctx, t.src, it.Digest, it.Size, c.count)
+		if err != nil {
+			return 0, err
+		}
+		if copied {
+			t.task.Add(1, c.pending)
+			return it.Size, nil
+		}
+	}
 	r, size, err := openUnverified(ctx, t.src, it.Digest)
 	if err != nil {
 		if errs.Is(err, errs.NotFound) {
@@ -440,11 +461,15 @@ const progressStep = 1 << 20
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	if c.pending += int64(n); c.pending >= progressStep {
+	c.count(int64(n))
+	return n, err
+}
+
+func (c *counter) count(n int64) {
+	if c.pending += n; c.pending >= progressStep {
 		c.task.Add(0, c.pending)
 		c.pending = 0
 	}
-	return n, err
 }
 
 // note records how it went with an object and reports whether it went well.
