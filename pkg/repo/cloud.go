@@ -46,6 +46,9 @@ type bundle struct {
 	under  string
 	files  object.Manifest // once the manifest is known
 	known  bool            // the manifest could be read
+	// hostile is set for a manifest that has its digest and is none that may
+	// be used: it goes nowhere.
+	hostile bool
 }
 
 // wanted is what goes to or comes from one remote.
@@ -55,12 +58,13 @@ type wanted struct {
 	bundles []*bundle
 }
 
-// wantedObjects gathers what the options name, by remote. With push set, outs
+// wantedObjects gathers what the options name, by remote. If some revisions
+// cannot be read, the list is that of the others: see goOn. With push set, outs
 // that are not to be pushed are left out.
 func (r *Repo) wantedObjects(ctx context.Context, o CloudOptions, push bool) ([]*wanted, error) {
-	sets, err := r.revisions(ctx, o)
-	if err != nil {
-		return nil, err
+	sets, unread := r.revisions(ctx, o)
+	if stop, _ := goOn(unread); stop != nil {
+		return nil, stop
 	}
 	byRemote := map[string]*wanted{}
 	var list []*wanted
@@ -116,7 +120,7 @@ func (r *Repo) wantedObjects(ctx context.Context, o CloudOptions, push bool) ([]
 	if !found {
 		return nil, missing
 	}
-	return list, nil
+	return list, unread
 }
 
 // admits reports whether an out is within the limits of a fetch.
@@ -154,14 +158,45 @@ func (r *Repo) revisions(ctx context.Context, o CloudOptions) ([]*Stages, error)
 	if err != nil {
 		return nil, err
 	}
+	var bad []error
 	for _, rev := range revs {
 		s, err := r.StagesAt(ctx, rev.SHA)
+		if errors.Is(err, ErrInRevision) {
+			bad = append(bad, err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		sets = append(sets, s)
 	}
+	if len(bad) > 0 {
+		return sets, &unreadRevisions{bad}
+	}
 	return sets, nil
+}
+
+// unreadRevisions says that some commits could not be read. What the others
+// need is at hand and worth going on with.
+type unreadRevisions struct{ list []error }
+
+func (e *unreadRevisions) Error() string {
+	s := e.list[0].Error()
+	if n := len(e.list) - 1; n > 0 {
+		s += fmt.Sprintf(" (and %d more revisions that cannot be read)", n)
+	}
+	return s
+}
+
+func (e *unreadRevisions) Unwrap() error { return e.list[0] }
+
+// goOn splits err: what a command has to stop for, and what it may report once
+// it has done the rest.
+func goOn(err error) (stop error, later []error) {
+	if u, ok := errors.AsType[*unreadRevisions](err); ok {
+		return nil, []error{u}
+	}
+	return err, nil
 }
 
 // openRemote opens a remote by name, "" being the default.
@@ -196,8 +231,9 @@ func closeStore(s object.Store) {
 }
 
 // readManifests reads the manifests of folders from the first store that has
-// them.
+// them. It goes on after one that cannot be used and reports all of those.
 func readManifests(ctx context.Context, bundles []*bundle, from ...object.Store) error {
+	var bad []error
 	for _, b := range bundles {
 		if !b.digest.IsDir() || b.known {
 			continue
@@ -205,18 +241,19 @@ func readManifests(ctx context.Context, bundles []*bundle, from ...object.Store)
 		for _, s := range from {
 			m, err := object.ReadManifest(ctx, s, b.digest)
 			if err == nil {
-				b.files, b.known = m, true
+				b.files, b.known, b.hostile = m, true, false
 				break
 			}
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			if !errs.Is(err, errs.NotFound) {
-				return fmt.Errorf("the list of files of '%s': %w", b.path, err)
+				b.hostile = b.hostile || errs.Is(err, errs.Invalid)
+				bad = append(bad, fmt.Errorf("the list of files of '%s': %w", b.path, err))
 			}
 		}
 	}
-	return nil
+	return joinErrors(bad)
 }
 
 // items lists a bundle's objects, the manifest last.
@@ -285,15 +322,16 @@ type PushResult struct {
 func (r *Repo) Push(ctx context.Context, o CloudOptions) (PushResult, error) {
 	var res PushResult
 	list, err := r.wantedObjects(ctx, o, true)
+	err, errsFound := goOn(err)
 	if err != nil {
 		return res, err
 	}
 	if len(list) == 0 {
 		// Nothing to do, but a remote that does not exist is a mistake.
-		_, err := r.remoteConfig(o.Remote)
-		return res, err
+		if _, err := r.remoteConfig(o.Remote); err != nil {
+			return res, err
+		}
 	}
-	var errsFound []error
 	for _, w := range list {
 		store, _, err := r.openRemote(ctx, w.remote)
 		if err != nil {
@@ -309,12 +347,17 @@ func (r *Repo) Push(ctx context.Context, o CloudOptions) (PushResult, error) {
 }
 
 func (r *Repo) pushTo(ctx context.Context, store object.Store, w *wanted, o CloudOptions, res *PushResult) error {
-	if err := readManifests(ctx, w.bundles, r.Cache); err != nil {
-		return err
-	}
+	bad := readManifests(ctx, w.bundles, r.Cache)
 	// A folder whose manifest is not at hand may still be whole on the remote.
 	if err := readManifests(ctx, w.bundles, store); err != nil {
-		return err
+		bad = err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	// Of the others, what is wrong with a manifest shows when it is sent.
+	if w.bundles = slices.DeleteFunc(w.bundles, func(b *bundle) bool { return b.hostile }); !errs.Is(bad, errs.Invalid) {
+		bad = nil
 	}
 	stats, err := remote.Transfer(ctx, store, r.Cache, transferItems(w.bundles), remote.TransferOptions{
 		Jobs: o.Jobs, Progress: r.Progress, Label: "Pushing",
@@ -322,7 +365,7 @@ func (r *Repo) pushTo(ctx context.Context, store object.Store, w *wanted, o Clou
 	res.Pushed += stats.Done
 	res.Bytes += stats.DoneBytes
 	res.Failed = append(res.Failed, failedPaths(stats)...)
-	return err
+	return joinErrors(slices.DeleteFunc([]error{bad, err}, func(e error) bool { return e == nil }))
 }
 
 // FetchResult tells what came from remotes.
@@ -351,10 +394,10 @@ func (r *Repo) fetch(ctx context.Context, o CloudOptions) (FetchResult, error) {
 		}
 	}
 	list, err := r.wantedObjects(ctx, o, false)
+	err, errsFound := goOn(err)
 	if err != nil {
 		return res, err
 	}
-	var errsFound []error
 	for _, w := range list {
 		if err := r.fetchFrom(ctx, w, o, &res); err != nil {
 			if ctx.Err() != nil {
@@ -396,7 +439,10 @@ func (r *Repo) fetchFrom(ctx context.Context, w *wanted, o CloudOptions, res *Fe
 		res.Failed = append(res.Failed, failedPaths(stats)...)
 		first = err
 		if err := readManifests(ctx, w.bundles, r.Cache); err != nil {
-			return err
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			first = errors.Join(first, err)
 		}
 	}
 	var rest []*bundle
@@ -507,10 +553,14 @@ func (r *Repo) statusOf(ctx context.Context, store object.Store, w *wanted, into
 	}
 	var items []remote.Item
 	var ds []object.Digest
+	folder := map[object.Digest]object.Digest{} // of a file, the manifest that names it
 	for _, b := range w.bundles {
 		for _, it := range b.items() {
 			items = append(items, it)
 			ds = append(ds, it.Digest)
+			if b.digest.IsDir() && !it.Digest.IsDir() {
+				folder[it.Digest] = b.digest
+			}
 		}
 	}
 	here, err := r.Cache.Has(ctx, ds)
@@ -531,13 +581,23 @@ func (r *Repo) statusOf(ctx context.Context, store object.Store, w *wanted, into
 		switch {
 		case inCache && !inRemote:
 			into[it.Path] = OnlyInCache
-		case !inCache && inRemote:
+		case inCache:
+		case it.Digest.IsDir() && inRemote:
+			// A folder is named for its files: its manifest alone says nothing.
+		case inRemote, claims(there, folder[it.Digest]):
 			into[it.Path] = OnlyInRemote
-		case !inCache && !inRemote:
+		default:
 			into[it.Path] = Nowhere
 		}
 	}
 	return nil
+}
+
+// claims reports whether a remote says, by holding a folder's manifest, that it
+// has the folder's files. DVC calls what is missing of them deleted.
+func claims(there map[object.Digest]object.Info, manifest object.Digest) bool {
+	_, ok := there[manifest]
+	return ok
 }
 
 // notInRemote lists the recorded data that the remote lacks.
