@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairndata/cairn/pkg/cli/ui"
+	"github.com/cairndata/cairn/pkg/index"
 	"github.com/cairndata/cairn/pkg/repo"
 )
 
@@ -47,6 +49,9 @@ since the last time are not read at all. Either all targets are added or none.`,
 		}
 		defer r.Close()
 		res, err := r.Add(ctx, o)
+		if _, ok := errors.AsType[*index.IgnoreFileError](err); ok {
+			return err // with DVC's exit code
+		}
 		if err != nil {
 			return Handled("", err)
 		}

@@ -25,8 +25,8 @@ plain files; older versions that only the cache has are gone.`,
 			return err
 		}
 		defer r.Close()
-		const question = "This will destroy all information about your pipelines, all data files, as well as cache in .dvc/cache.\nAre you sure you want to continue?"
-		if !force && !a.confirm(question) {
+		const question = "This will destroy all information about your pipelines, all data files, as well \nas cache in .dvc/cache.\nAre you sure you want to continue?"
+		if !force && !a.UI.Ask(question) {
 			return Handled("failed to destroy DVC", errs.New(errs.Conflict, "cannot destroy without a confirmation from the user. Use `-f` to force."))
 		}
 		return Handled("failed to destroy DVC", r.Destroy(ctx))

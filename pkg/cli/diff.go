@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -45,6 +46,9 @@ commit (HEAD if none is given) and the workspace. Nothing is checked out.`,
 		}
 		defer r.Close()
 		res, err := r.Diff(ctx, o)
+		if _, ok := errors.AsType[*repo.DiffTargetError](err); ok {
+			return fmt.Errorf("failed to get diff - %w", err) // with DVC's exit code
+		}
 		if err != nil {
 			return Handled("failed to get diff", err)
 		}

@@ -38,9 +38,9 @@ default.`,
 		if err := repo.Init(ctx, a.repoEnv(), o); err != nil {
 			return Handled("failed to initiate DVC", err)
 		}
-		a.UI.Printf("Initialized DVC repository.\n\n")
+		a.UI.Printf("Initialized DVC repository.\n")
 		if !o.NoSCM {
-			a.UI.Printf("You can now commit the changes to git.\n")
+			a.UI.Printf("\nYou can now commit the changes to git.\n")
 		}
 		return nil
 	})

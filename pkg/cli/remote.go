@@ -187,6 +187,10 @@ func remoteEntries(o config.LoadOptions, at []config.Level) ([]remoteEntry, erro
 				// A level may have options only.
 				e, _, err = config.Get(o, url)
 			}
+			if err == nil && e.Value == "" {
+				err = errs.WithHint(errs.New(errs.Config, "config file error: expected 'url' for dictionary value @ data['remote']['%s']", name),
+					"Give the remote its place: cairn remote modify %s url <url>", name)
+			}
 			if err != nil {
 				return nil, err
 			}

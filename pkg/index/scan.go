@@ -437,6 +437,17 @@ func (w *walk) subfolder(open *sharedDir, it *item, rules Rules) {
 	})
 }
 
+// IgnoreFileError refuses a folder of data that has a .dvcignore in it: it would
+// change with its own rules.
+type IgnoreFileError struct{ Folder string }
+
+func (e *IgnoreFileError) Error() string {
+	return fmt.Sprintf(".dvcignore file should not be in collected dir path: '%s'", e.Folder)
+}
+
+// Unwrap gives the failure its class.
+func (e *IgnoreFileError) Unwrap() error { return errs.New(errs.Invalid, "%s", e.Error()) }
+
 // enter takes a name of a folder into the node unless it is ignored.
 func (w *walk) enter(dir *disk.Dir, n *node, e disk.Entry, rules Rules) error {
 	if disk.IsTempName(e.Name) {
@@ -458,7 +469,7 @@ func (w *walk) enter(dir *disk.Dir, n *node, e disk.Entry, rules Rules) error {
 			"Rename it, or list it in .dvcignore.")
 	}
 	if e.Name == ".dvcignore" && !isDir {
-		return errs.New(errs.Invalid, ".dvcignore file should not be in collected dir path: '%s'", n.rel)
+		return &IgnoreFileError{Folder: n.rel}
 	}
 	it := item{name: e.Name}
 	if isDir {

@@ -693,8 +693,11 @@ func (r *Repo) Pull(ctx context.Context, o PullOptions) (PullResult, error) {
 			return res, errors.Join(err, r.saveState())
 		}
 	}
-	if err == nil && o.AllowMissing && onlyMissing(ferr) {
+	if err == nil && o.AllowMissing && onlyMissing(ferr) && areOuts(targets, res.Fetched.Failed) {
 		ferr = nil
+	}
+	if err != nil && ferr != nil && onlyMissing(ferr) {
+		r.warn("%v", ferr)
 	}
 	if err == nil || !onlyMissing(ferr) {
 		err = ferr // why objects are missing says more than that they are
@@ -728,6 +731,16 @@ func (r *Repo) heal(ctx context.Context, targets []Target, o PullOptions, res *P
 	res.Checkout.Files.add(again.Files)
 	res.Checkout.Failed = again.Failed
 	return err
+}
+
+// areOuts reports whether all paths are those of whole outs. An out that is
+// missing may be allowed to be; a folder that lacks files may not.
+func areOuts(targets []Target, paths []string) bool {
+	outs := map[string]bool{}
+	for _, t := range targets {
+		outs[t.Out.RepoPath()] = true
+	}
+	return !slices.ContainsFunc(paths, func(p string) bool { return !outs[p] })
 }
 
 // onlyMissing reports whether an error says of nothing but absent objects.

@@ -93,13 +93,20 @@ func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error
 		}
 		res.Changed = append(res.Changed, files...)
 	}
+	var outs []string
 	for _, c := range done {
 		for _, a := range c.adds {
 			if a.out.Cache {
-				r.rememberOuts(a.rel)
+				outs = append(outs, a.rel)
 			}
 		}
 	}
+	r.rememberOuts(outs...)
+	ignored, err := r.gitIgnore(outs...)
+	if err != nil {
+		return res, err
+	}
+	res.Changed = append(res.Changed, ignored...)
 	res.Changed = unique(res.Changed)
 	return res, errors.Join(r.autostage(ctx, res.Changed), r.saveState())
 }

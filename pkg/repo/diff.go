@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"fmt"
 	"sort"
 	"strings"
 
@@ -115,8 +116,18 @@ func (r *Repo) diffTarget(old, new *Stages, target string) ([]string, error) {
 			return []string{rel}, nil
 		}
 	}
-	return nil, errs.New(errs.NotFound, "[Errno 2] No such file or directory: '%s'", target)
+	return nil, &DiffTargetError{target}
 }
+
+// DiffTargetError says that a target is in neither of the states compared.
+type DiffTargetError struct{ Target string }
+
+func (e *DiffTargetError) Error() string {
+	return fmt.Sprintf("[Errno 2] No such file or directory: '%s'", e.Target)
+}
+
+// Unwrap gives the failure its class.
+func (e *DiffTargetError) Unwrap() error { return errs.New(errs.NotFound, "%s", e.Error()) }
 
 func (d *DiffResult) fill(list []change) {
 	for _, c := range list {
