@@ -67,6 +67,21 @@ func (c *Cache) checkoutVia(ctx context.Context, d object.Digest, to Target, tmp
 	return link, nil
 }
 
+// CheckoutStaged is Checkout into a folder that nobody else sees yet, so that
+// the file can have its name at once.
+func (c *Cache) CheckoutStaged(ctx context.Context, d object.Digest, to Target, tick func(int64)) (LinkType, error) {
+	f, st, err := c.open(d)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	link, err := c.materialise(ctx, d, f, st, to, to.Dir, to.Name, tick)
+	if err != nil {
+		_ = to.Dir.Remove(to.Name)
+	}
+	return link, err
+}
+
 // take gives tmp the target's name.
 func (t Target) take(from *disk.Dir, tmp string) error {
 	if t.Replace == nil {

@@ -20,6 +20,3 @@ func openShards() int {
 	// The other caches of the process, a local remote say, want theirs too.
 	return min(768, max(0, int(lim.Cur)-reservedFiles)/3)
 }
-
-// placesFolders is whether a folder can be renamed while it is held open.
-const placesFolders = true

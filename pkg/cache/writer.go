@@ -144,7 +144,7 @@ func (w *Writer) createFor(d object.Digest) (*disk.File, staged, error) {
 // wholeFor returns the folder for d that is placed whole, nil if there is
 // none. Manifests come after their files, so they have none.
 func (w *Writer) wholeFor(d object.Digest) (*wholeShard, error) {
-	if !placesFolders || d.IsDir() || d.Algorithm() == object.MD5Legacy {
+	if !disk.CanPlaceFolders || d.IsDir() || d.Algorithm() == object.MD5Legacy {
 		return nil, nil
 	}
 	if _, gone := w.absent.Load([2]byte{byte(d.Algorithm()), d.First()}); !gone {

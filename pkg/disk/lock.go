@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -139,15 +140,24 @@ func lockHolder(path string) string {
 	return fmt.Sprintf("process %d", pid)
 }
 
-// commandLine is what process pid was started as, or "".
+// commandLine is the program and the verb that process pid was started with,
+// or "". The rest of a command line may hold a secret.
 func commandLine(pid int) string {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 	if err != nil || len(b) == 0 {
 		return ""
 	}
-	s := strings.Join(strings.Split(strings.TrimRight(string(b), "\x00"), "\x00"), " ")
-	if r := []rune(s); len(r) > 80 {
-		s = string(r[:77]) + "..."
+	words := strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
+	name := filepath.Base(words[0])
+	for _, w := range words[1:] {
+		// An interpreter's script comes before the verb.
+		if filepath.Base(w) != w {
+			name = filepath.Base(w)
+			continue
+		}
+		if !strings.HasPrefix(w, "-") && len(w) <= 32 {
+			return name + " " + w
+		}
 	}
-	return s
+	return name
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,6 +102,9 @@ func (s *Staging) Shard(i int) (*Dir, error) {
 	return dir, nil
 }
 
+// CanPlaceFolders is whether a folder can be renamed while it is held open.
+const CanPlaceFolders = runtime.GOOS != "windows"
+
 // Folder makes a folder in staging that is to be moved to its place as a
 // whole, with the mode it will have there, and opens it. The caller closes
 // it. A name is given once.
@@ -123,6 +127,9 @@ func (s *Staging) Folder(name string, perm fs.FileMode) (*Dir, error) {
 func (s *Staging) Place(name string, to *Dir, newName string) error {
 	return s.dir.RenameNew(name, to, newName)
 }
+
+// Drop removes a folder that Folder made and Place could not.
+func (s *Staging) Drop(name string) error { return s.dir.RemoveAll(name) }
 
 // Next returns a name not used before in this staging folder.
 func (s *Staging) Next() string { return strconv.FormatUint(s.seq.Add(1), 36) }

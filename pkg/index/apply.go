@@ -309,6 +309,7 @@ type applying struct {
 	mu      sync.Mutex
 	done    Applied
 	latest  disk.Stat           // of the files written
+	inner   map[string]bool     // folders with folders to make in them
 	touched map[string][]string // folders with new records, and their names
 	linked  bool                // some file is a hard link
 }
@@ -436,6 +437,12 @@ func (r *applying) createAll(plans []Plan) {
 			byFolder[dir] = append(byFolder[dir], f)
 		}
 	}
+	r.inner = map[string]bool{}
+	for _, dir := range folders {
+		for up := path.Dir(dir); up != "." && !r.inner[up]; up = path.Dir(up) {
+			r.inner[up] = true
+		}
+	}
 	// Last in, first out: push in reverse so that work goes in order.
 	slices.Reverse(folders)
 	for _, dir := range folders {
@@ -449,28 +456,132 @@ func (r *applying) createAll(plans []Plan) {
 	r.queue.run(jobs)
 }
 
+// A folder that is new is filled in staging and placed whole, which spares a
+// rename a file. Of a very large one too much would be lost if the process
+// was killed.
+const (
+	wholeLeast = 4
+	wholeMost  = 4096
+)
+
 // folder makes one folder and the files in it.
 func (r *applying) folder(rel string, files []CreateFile) {
 	if r.ctx.Err() != nil {
 		return
 	}
+	if !r.inner[rel] && len(files) >= wholeLeast && len(files) <= wholeMost && disk.CanPlaceFolders {
+		if _, err := r.Root.LstatPath(rel); errors.Is(err, fs.ErrNotExist) {
+			r.wholeFolder(rel, files)
+			return
+		}
+	}
 	dir, err := r.Root.MakePath(rel, 0o777)
 	if err != nil {
-		for _, f := range files {
-			r.fail(f.Path, f.Digest, err)
+		r.failAll(files, err)
+		return
+	}
+	r.fill(dir, files, r.replace, func(recs []Record) { r.remember(rel, recs) })
+}
+
+func (r *applying) failAll(files []CreateFile, err error) {
+	for _, f := range files {
+		r.fail(f.Path, f.Digest, err)
+	}
+}
+
+// wholeFolder makes a new folder in staging and gives it its name when it is
+// complete.
+func (r *applying) wholeFolder(rel string, files []CreateFile) {
+	name := "f" + r.Staging.Next()
+	dir, err := r.Staging.Folder(name, 0o777)
+	if err != nil {
+		r.failAll(files, err)
+		return
+	}
+	create := func(to cache.Target, d object.Digest, _ string, _ int, tick func(int64)) (cache.LinkType, error) {
+		return r.Cache.CheckoutStaged(r.ctx, d, to, tick)
+	}
+	r.fill(dir, files, create, func(recs []Record) {
+		if r.ctx.Err() != nil {
+			return
 		}
+		switch err := r.place(name, rel); {
+		case err == nil:
+			r.remember(rel, recs)
+		case errors.Is(err, fs.ErrExist), disk.IsCrossDevice(err):
+			// Somebody made the folder meanwhile, perhaps we for a folder in
+			// it, or another file system begins above it: file by file then.
+			r.mu.Lock()
+			r.done.Created -= len(recs)
+			r.mu.Unlock()
+			// Now, since a hard link that goes changes its file's times.
+			if err := r.Staging.Drop(name); err != nil {
+				r.failAll(files, err)
+				return
+			}
+			r.again(rel, files, recs)
+		default:
+			r.failAll(files, err)
+		}
+	})
+}
+
+// again checks out, one by one, the files that went well in staging.
+func (r *applying) again(rel string, files []CreateFile, went []Record) {
+	names := make(map[string]bool, len(went))
+	for _, rec := range went {
+		names[rec.Name] = true
+	}
+	var todo []CreateFile
+	for _, f := range files {
+		if names[path.Base(f.Path)] {
+			todo = append(todo, f)
+		}
+	}
+	dir, err := r.Root.MakePath(rel, 0o777)
+	if err != nil {
+		r.failAll(todo, err)
+		return
+	}
+	r.fill(dir, todo, r.replace, func(recs []Record) { r.remember(rel, recs) })
+}
+
+func (r *applying) place(name, rel string) error {
+	parent, err := r.Root.MakePath(path.Dir(rel), 0o777)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	return r.Staging.Place(name, parent, path.Base(rel))
+}
+
+// creator makes one file.
+type creator func(to cache.Target, d object.Digest, rel string, shard int, tick func(int64)) (cache.LinkType, error)
+
+// replace makes a file in a folder of the workspace.
+func (r *applying) replace(to cache.Target, d object.Digest, rel string, shard int, tick func(int64)) (cache.LinkType, error) {
+	to.Replace = func(old disk.Stat) error { return r.unchanged(rel, old) }
+	return r.Cache.Checkout(r.ctx, d, to, r.Staging, shard, tick)
+}
+
+// fill makes files in dir, which it owns, in slices, and hands what to
+// remember to done.
+func (r *applying) fill(dir *disk.Dir, files []CreateFile, create creator, done func([]Record)) {
+	if len(files) == 0 {
+		dir.Close()
 		return
 	}
 	shared := &sharedDir{dir: dir}
 	parts := (len(files) + sliceFiles - 1) / sliceFiles
 	shared.users.Store(int64(parts))
-	gather := &gathering{r: r, rel: rel}
+	gather := &gathering{done: done}
 	gather.left.Store(int64(parts))
 	for i := range parts {
 		part := files[i*sliceFiles : min((i+1)*sliceFiles, len(files))]
 		work := func() {
-			gather.add(r.files(shared.dir, part, i))
+			recs := r.files(shared.dir, part, i, create)
 			shared.release()
+			gather.add(recs)
 		}
 		if i == parts-1 {
 			work()
@@ -481,20 +592,18 @@ func (r *applying) folder(rel string, files []CreateFile) {
 }
 
 // files checks out files into one folder and returns what to remember.
-func (r *applying) files(dir *disk.Dir, files []CreateFile, shard int) []Record {
+func (r *applying) files(dir *disk.Dir, files []CreateFile, shard int, create creator) []Record {
 	records := make([]Record, 0, len(files))
 	for _, f := range files {
 		if r.ctx.Err() != nil {
 			break
 		}
-		rec, err := r.file(dir, f, shard)
+		rec, err := r.file(dir, f, shard, create)
 		if err != nil {
 			r.fail(f.Path, f.Digest, err)
 			continue
 		}
-		if rec.Name != "" {
-			records = append(records, rec)
-		}
+		records = append(records, rec)
 	}
 	r.mu.Lock()
 	r.done.Created += len(records)
@@ -505,15 +614,13 @@ func (r *applying) files(dir *disk.Dir, files []CreateFile, shard int) []Record 
 	return records
 }
 
-func (r *applying) file(dir *disk.Dir, f CreateFile, shard int) (Record, error) {
+func (r *applying) file(dir *disk.Dir, f CreateFile, shard int, create creator) (Record, error) {
 	name := path.Base(f.Path)
 	var tick func(int64)
 	if r.Task != nil {
 		tick = func(n int64) { r.Task.Add(0, n) }
 	}
-	to := cache.Target{Dir: dir, Name: name, Exec: f.Exec,
-		Replace: func(old disk.Stat) error { return r.unchanged(f.Path, old) }}
-	link, err := r.Cache.Checkout(r.ctx, f.Digest, to, r.Staging, shard, tick)
+	link, err := create(cache.Target{Dir: dir, Name: name, Exec: f.Exec}, f.Digest, f.Path, shard, tick)
 	if err != nil {
 		return Record{}, err
 	}
@@ -531,8 +638,7 @@ func (r *applying) file(dir *disk.Dir, f CreateFile, shard int) (Record, error) 
 
 // gathering joins the records of a folder's slices.
 type gathering struct {
-	r    *applying
-	rel  string
+	done func([]Record)
 	left atomic.Int64
 	mu   sync.Mutex
 	recs []Record
@@ -543,7 +649,7 @@ func (g *gathering) add(recs []Record) {
 	g.recs = append(g.recs, recs...)
 	g.mu.Unlock()
 	if g.left.Add(-1) == 0 {
-		g.r.remember(g.rel, g.recs)
+		g.done(g.recs)
 	}
 }
 
