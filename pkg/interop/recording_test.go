@@ -105,12 +105,7 @@ var advice = regexp.MustCompile(`\nWhat's next\?\n-+\n(- .*\n)*`)
 // compare reports every difference that no tolerance covers.
 func (sc scenario) compare(t *testing.T, want, got recording) {
 	t.Helper()
-	var compared []step
-	for _, st := range sc.steps {
-		if st.compared {
-			compared = append(compared, st)
-		}
-	}
+	compared := sc.compared()
 	if len(want.Steps) != len(compared) || len(got.Steps) != len(compared) {
 		t.Fatalf("%d steps, %d recorded, %d played", len(compared), len(want.Steps), len(got.Steps))
 	}
@@ -188,8 +183,10 @@ func orUntouched(entry string) string {
 
 func (st step) tolerated(path string) bool {
 	for pattern := range st.tol.files {
-		if ok, _ := filepath.Match(pattern, path); ok {
-			return true
+		for p := path; p != "."; p = filepath.Dir(p) {
+			if ok, _ := filepath.Match(pattern, p); ok {
+				return true
+			}
 		}
 	}
 	return false
