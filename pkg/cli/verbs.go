@@ -12,6 +12,7 @@ var verbs = []func(*App) *cobra.Command{
 	newStatus,
 	newDiff,
 	newData,
+	newRepro,
 	newPush,
 	newPull,
 	newFetch,

@@ -332,6 +332,11 @@ func (r *Repo) Push(ctx context.Context, o CloudOptions) (PushResult, error) {
 			return res, err
 		}
 	}
+	if o.RunCache {
+		if res.Pushed, err = r.pushRuns(ctx, o.Remote); err != nil {
+			return res, err
+		}
+	}
 	for _, w := range list {
 		store, _, err := r.openRemote(ctx, w.remote)
 		if err != nil {
@@ -397,6 +402,11 @@ func (r *Repo) fetch(ctx context.Context, o CloudOptions) (FetchResult, error) {
 	err, errsFound := goOn(err)
 	if err != nil {
 		return res, err
+	}
+	if o.RunCache {
+		if res.Fetched, err = r.fetchRuns(ctx, o.Remote); err != nil {
+			return res, err
+		}
 	}
 	for _, w := range list {
 		if err := r.fetchFrom(ctx, w, o, &res); err != nil {
