@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"chmodx": scriptChmodx,
 			"jsoneq": scriptJSONEq,
 			"append": scriptAppend,
+			"s3":     scriptS3,
 		},
 	})
 }

@@ -238,6 +238,7 @@ func (b *s3Backend) Stat(ctx context.Context, key string) (int64, error) {
 	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.o.bucket, Key: b.key(key),
 		SSECustomerAlgorithm: b.o.customerAlg, SSECustomerKey: b.o.customerKey, SSECustomerKeyMD5: b.o.keyMD5})
 	if err != nil {
+		err = b.explained(ctx, err)
 		if err = b.translate(err); errs.Is(err, errs.NotFound) {
 			err = b.orNoBucket(ctx, err)
 		}
@@ -254,6 +255,21 @@ func (b *s3Backend) Stat(ctx context.Context, key string) (int64, error) {
 func (b *s3Backend) notS3() error {
 	return errs.WithHint(errs.New(errs.Config, "%s: the answer is not that of an S3 server", b.where),
 		"Check endpointurl, and proxies on the way.")
+}
+
+// explained returns why a HEAD was refused: its answer has no room for a
+// reason, that to a listing has.
+func (b *s3Backend) explained(ctx context.Context, refusal error) error {
+	switch parseFailure(refusal).status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+	default:
+		return refusal
+	}
+	_, err := b.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.o.bucket, Prefix: &b.o.prefix, MaxKeys: aws.Int32(1)})
+	if f := parseFailure(err); err != nil && (f.code != "" || f.status != 0) {
+		return err
+	}
+	return refusal
 }
 
 // orNoBucket turns a missing key into a missing bucket, if that is so: the

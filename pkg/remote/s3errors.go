@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
@@ -65,6 +66,9 @@ func (b *s3Backend) translate(err error) error {
 		return ours // from the reader of an upload, or from listGuard
 	}
 	f := parseFailure(err)
+	if f.code == "NoSuchBucket" {
+		return b.noBucket()
+	}
 	kind, hint := b.classify(f, err)
 	e := &errs.Error{Kind: kind, Msg: b.where + ": " + b.scrub(f.text(err)), Hint: hint}
 	if s := f.header.Get("Retry-After"); s != "" && kind == errs.Unavailable {
@@ -74,19 +78,34 @@ func (b *s3Backend) translate(err error) error {
 }
 
 func (f s3Failure) text(err error) string {
+	// Without a body, the SDK makes code and message of the status.
+	bare := strings.ReplaceAll(f.msg, " ", "") == f.code
 	switch {
+	case f.status != 0 && (f.code == "" || bare):
+		return fmt.Sprintf("the server answered %d %s", f.status, http.StatusText(f.status))
 	case f.msg != "" && f.code != "":
 		return f.code + ": " + f.msg
 	case f.code != "":
 		return f.code
-	case f.status != 0:
-		return fmt.Sprintf("the server answered %d %s", f.status, http.StatusText(f.status))
+	}
+	if _, why, ok := strings.Cut(err.Error(), "get credentials: "); ok {
+		if strings.Contains(why, "no EC2 IMDS role found") {
+			return "no credentials were found" // the last place of many that were looked at
+		}
+		return why
 	}
 	// The innermost error of a chain of operation names says what happened.
 	for _, t := range []func() (error, bool){
 		func() (error, bool) { e, ok := errors.AsType[*tls.CertificateVerificationError](err); return e, ok },
 		func() (error, bool) { e, ok := errors.AsType[*net.OpError](err); return e, ok },
 		func() (error, bool) { e, ok := errors.AsType[*net.DNSError](err); return e, ok },
+		func() (error, bool) {
+			e, ok := errors.AsType[*url.Error](err)
+			if !ok {
+				return nil, false
+			}
+			return e.Err, true
+		},
 	} {
 		if e, ok := t(); ok {
 			return e.Error()
@@ -112,7 +131,7 @@ func (b *s3Backend) classify(f s3Failure, err error) (errs.Kind, string) {
 	switch f.code {
 	case "NoSuchKey":
 		return errs.NotFound, ""
-	case "NoSuchBucket", "InvalidBucketName", "AllAccessDisabled":
+	case "InvalidBucketName", "AllAccessDisabled":
 		return errs.Config, fmt.Sprintf("Check the bucket's name: cairn remote modify %s url s3://BUCKET/PATH", b.name)
 	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "InvalidLocationConstraint":
 		if region == "" {
@@ -139,6 +158,8 @@ func (b *s3Backend) classify(f s3Failure, err error) (errs.Kind, string) {
 		return errs.Denied, "Check the credentials and the region of the remote."
 	case f.status == http.StatusMovedPermanently, f.status == http.StatusBadRequest && region != "" && region != b.region:
 		return errs.Config, fmt.Sprintf("The bucket is in another region: cairn remote modify %s region %s", b.name, region)
+	case f.status == http.StatusBadRequest && (f.code == "" || f.code == "BadRequest") && strings.HasPrefix(b.o.endpoint, "http://"):
+		return errs.Config, fmt.Sprintf("If the server wants https: cairn remote modify %s endpointurl https://...", b.name)
 	case f.status == http.StatusTooManyRequests, f.status == http.StatusRequestTimeout, f.status >= 500 && f.status != http.StatusNotImplemented && f.status != http.StatusInsufficientStorage:
 		return errs.Unavailable, ""
 	case f.status >= 300:
@@ -163,7 +184,7 @@ func (b *s3Backend) classifyNet(err error) (errs.Kind, string) {
 		return errs.Denied, "There are no credentials: set access_key_id and secret_access_key of the remote (with --local), a profile, the AWS_* variables, or allow_anonymous_login."
 	case netErr, errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
 		strings.Contains(text, "connection reset"), strings.Contains(text, "server closed idle connection"), strings.Contains(text, "transport connection broken"):
-		return errs.Unavailable, ""
+		return errs.Unavailable, "Check the network, and the remote's endpointurl."
 	case noXML:
 		return errs.Config, "What answers there is not S3: check endpointurl, and proxies on the way."
 	}

@@ -549,6 +549,9 @@ func (t *transfer) verdict(ctx context.Context, err error) error {
 			break
 		}
 	}
+	if hint == "" && kind == errs.Corrupt && !t.src.Properties().Local {
+		hint = "Nothing damaged was taken. Delete these objects there, then push them again from where they are whole."
+	}
 	return &errs.Error{Kind: kind, Hint: hint, Err: e}
 }
 
@@ -558,8 +561,40 @@ type TransferError struct{ Stats Stats }
 // shownFailures bounds what an error message lists.
 const shownFailures = 5
 
-// Error counts what was not done and names the first few.
+// cause is what happened, without the object it happened to.
+func cause(err error) string {
+	if e, ok := errors.AsType[*errs.Error](err); ok {
+		return e.Error()
+	}
+	return err.Error()
+}
+
+// common is the cause of all failures, if they have the same one, as when the
+// store is at fault and not its objects.
+func (e *TransferError) common() (string, bool) {
+	if len(e.Stats.Missing) > 0 {
+		return "", false
+	}
+	all, n := "", 0
+	for _, f := range e.Stats.Failed {
+		if _, held := errors.AsType[*folderError](f.Err); held {
+			continue
+		}
+		if n++; n == 1 {
+			all = cause(f.Err)
+		} else if cause(f.Err) != all {
+			return "", false
+		}
+	}
+	return all, n > 1 || n == 1 && e.Stats.NotTried > 0
+}
+
+// Error counts what was not done and names the first few, or what kept all.
 func (e *TransferError) Error() string {
+	if why, ok := e.common(); ok {
+		n := len(e.Stats.Failed) + e.Stats.NotTried
+		return count(n, "object was", "objects were") + " not moved: " + why
+	}
 	var lines []string
 	held := 0
 	for _, f := range e.Stats.Failed {

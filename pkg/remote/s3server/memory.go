@@ -145,7 +145,7 @@ func (m *Memory) Change(key string, change func([]byte) []byte) error {
 		return err
 	}
 	b := change(old)
-	_, err = m.mem.PutObject(m.Bucket, key, nil, bytes.NewReader(b), int64(len(b)), nil)
+	_, err = m.mem.PutObject(m.Bucket, key, map[string]string{}, bytes.NewReader(b), int64(len(b)), nil)
 	return err
 }
 
