@@ -55,12 +55,12 @@ func checkName(rel, name string) error {
 		}
 		// What hides a reserved name begins with a dot, git~1 or dvc~1, or
 		// holds an ignorable rune.
-		if c == '.' || c == '~' || c == ':' || c == '\\' || c >= 0x80 {
+		if c == '.' && i == 0 || c == '~' || c == ':' || c == '\\' || c >= 0x80 {
 			plain = false
 		}
 	}
 	if plain {
-		return nil
+		return checkNameForOS(rel, name)
 	}
 	if isReserved(name) {
 		return errs.New(errs.Invalid, "path %q has the reserved component %q", rel, name)
