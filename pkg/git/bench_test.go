@@ -37,8 +37,78 @@ func bigSandbox(b *testing.B) *Repo {
 	return r
 }
 
+// historySandbox has n commits, each with a new version of one of 200 files
+// in 20 folders and with fresh files beside it, in one pack.
+func historySandbox(b *testing.B, n, fresh int) string {
+	if _, err := exec.LookPath("git"); err != nil {
+		b.Skip("needs the git program")
+	}
+	dir := b.TempDir()
+	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"}
+	var in strings.Builder
+	file := func(name string, text string) {
+		fmt.Fprintf(&in, "M 100644 inline %s\ndata %d\n%s\n", name, len(text), text)
+	}
+	for i := range n {
+		fmt.Fprintf(&in, "commit refs/heads/main\ncommitter a <a@b> %d +0000\ndata 1\nx\n", 1700000000+i)
+		for j := range 200 {
+			if i == 0 || j == i%200 {
+				file(fmt.Sprintf("dir%d/data%d.dvc", j%20, j), fmt.Sprintf("outs:\n- md5: %032x\n  size: %d\n  hash: md5\n  path: data%d\n", i*7919+j, i, j))
+			}
+		}
+		for j := range fresh {
+			file(fmt.Sprintf("more/%d/%d", i%100, j), fmt.Sprintf("%d of %d", j, i))
+		}
+	}
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"fast-import", "--quiet"}, {"gc", "-q"}} {
+		cmd := exec.Command("git", args...)
+		cmd.Dir, cmd.Env = dir, env
+		cmd.Stdin = strings.NewReader(in.String())
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatal(args, err, string(out))
+		}
+	}
+	return dir
+}
+
+// BenchmarkHistory reads the trees of 1,000 commits and a file of each.
+func BenchmarkHistory(b *testing.B) {
+	root := historySandbox(b, 1000, 0)
+	for b.Loop() {
+		r, err := Open(root, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		all, err := r.Commits(b.Context())
+		if len(all) != 1000 || err != nil {
+			b.Fatal(len(all), err)
+		}
+		for _, sha := range all {
+			t, err := r.Tree(sha)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if list, err := t.Files("."); len(list) != 200 || err != nil {
+				b.Fatal(len(list), err)
+			}
+			if _, err := t.ReadFile("dir7/data7.dvc"); err != nil {
+				b.Fatal(err)
+			}
+		}
+		r.Close()
+	}
+}
+
+// BenchmarkOneFileOfLargeHistory reads one file next to 260,000 objects.
+func BenchmarkOneFileOfLargeHistory(b *testing.B) {
+	readOneFile(b, historySandbox(b, 10_000, 20), "dir7/data7.dvc")
+}
+
 func BenchmarkOpenAndReadOneFile(b *testing.B) {
-	root := bigSandbox(b).Root()
+	readOneFile(b, bigSandbox(b).Root(), "dir7/sub/file7.txt")
+}
+
+func readOneFile(b *testing.B, root, name string) {
 	for b.Loop() {
 		r, err := Open(root, Options{})
 		if err != nil {
@@ -52,7 +122,7 @@ func BenchmarkOpenAndReadOneFile(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := t.ReadFile("dir7/sub/file7.txt"); err != nil {
+		if _, err := t.ReadFile(name); err != nil {
 			b.Fatal(err)
 		}
 		r.Close()
