@@ -54,14 +54,6 @@ func FuzzParseTree(f *testing.F) {
 	})
 }
 
-func FuzzApplyDelta(f *testing.F) {
-	f.Add([]byte("hello world"), []byte("\x0b\x08\x90\x05\x03abc"))
-	f.Add([]byte("x"), []byte("\x01\xff\xff\xff\xff\x0f\xff"))
-	f.Fuzz(func(t *testing.T, base, delta []byte) {
-		_, _ = applyDelta(base, delta)
-	})
-}
-
 func FuzzConfig(f *testing.F) {
 	f.Add("[core]\n\tbare = false\n[merge \"dvc\"]\n\tdriver = \"a \\\"b\\\" \" # c\n")
 	f.Add("[merge \"dvc\"] name = x\n[a]\nb\\\n")

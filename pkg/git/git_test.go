@@ -2,7 +2,12 @@ package git
 
 import (
 	"bytes"
+	"compress/zlib"
+	"crypto/sha1"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/cairndata/cairn/pkg/errs"
 )
@@ -284,6 +291,12 @@ func TestResolve(t *testing.T) {
 				"feature", "main.lock", "a b", "HEAD^{tree}", "config", "../config"}
 			for _, with := range []bool{true, false} {
 				r := s.open(with)
+				if !with && len(l.init) > 0 {
+					if _, err := r.Resolve(t.Context(), "HEAD"); !errs.Is(err, errs.Unsupported) {
+						t.Errorf("SHA-256 without the program: %v", err)
+					}
+					continue
+				}
 				for _, rev := range revs {
 					got, err := r.Resolve(t.Context(), rev)
 					want := ""
@@ -320,7 +333,7 @@ func TestObjectsAndTrees(t *testing.T) {
 			t.Parallel()
 			s := history(t, l.init...)
 			l.then(s)
-			r := s.open(false)
+			r := s.open(len(l.init) > 0)
 			db, err := r.objects()
 			if err != nil {
 				t.Fatal(err)
@@ -328,8 +341,8 @@ func TestObjectsAndTrees(t *testing.T) {
 			for line := range strings.Lines(s.run("cat-file", "--batch-all-objects", "--batch-check")) {
 				f := strings.Fields(line)
 				typ, data, err := db.read(f[0])
-				if err != nil || typeNames[typ] != f[1] || fmt.Sprint(len(data)) != f[2] {
-					t.Errorf("%s: got %s of %d bytes, %v, want %s", f[0], typeNames[typ], len(data), err, line)
+				if err != nil || typ != f[1] || fmt.Sprint(len(data)) != f[2] {
+					t.Errorf("%s: got %s of %d bytes, %v, want %s", f[0], typ, len(data), err, line)
 				}
 				if n, err := db.size(f[0]); err != nil || fmt.Sprint(n) != f[2] {
 					t.Errorf("%s: got size %d, %v, want %s", f[0], n, err, f[2])
@@ -501,5 +514,120 @@ func TestDamagedObject(t *testing.T) {
 	}
 	if _, err := s.open(false).Blob(blob); !errs.Is(err, errs.Corrupt) {
 		t.Errorf("cut: %v", err)
+	}
+}
+
+// writePack stores a pack with two deltas, each of which is the base of the
+// other.
+func writePack(t *testing.T, dir string, delta []byte) (first plumbing.Hash) {
+	t.Helper()
+	ids := []plumbing.Hash{{0xaa}, {0xbb}}
+	pack := bytes.NewBufferString("PACK\x00\x00\x00\x02\x00\x00\x00\x02")
+	var crcs, offsets []byte
+	for i := range ids {
+		offsets = binary.BigEndian.AppendUint32(offsets, uint32(pack.Len()))
+		entry := append([]byte{7<<4 | byte(len(delta))}, ids[1-i][:]...)
+		var z bytes.Buffer
+		w := zlib.NewWriter(&z)
+		w.Write(delta)
+		w.Close()
+		entry = append(entry, z.Bytes()...)
+		crcs = binary.BigEndian.AppendUint32(crcs, crc32.ChecksumIEEE(entry))
+		pack.Write(entry)
+	}
+	sum := plumbing.Hash(sha1.Sum(pack.Bytes()))
+	pack.Write(sum[:])
+	idx := []byte("\xfftOc\x00\x00\x00\x02")
+	for i := range 256 {
+		n := uint32(0)
+		for _, id := range ids {
+			if i >= int(id[0]) {
+				n++
+			}
+		}
+		idx = binary.BigEndian.AppendUint32(idx, n)
+	}
+	idx = slices.Concat(idx, ids[0][:], ids[1][:], crcs, offsets, sum[:])
+	own := sha1.Sum(idx)
+	name := filepath.Join(dir, "pack-"+sum.String())
+	if err := errors.Join(os.WriteFile(name+".pack", pack.Bytes(), 0o644), os.WriteFile(name+".idx", append(idx, own[:]...), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	return ids[0]
+}
+
+func TestDeltasInACircle(t *testing.T) {
+	t.Parallel()
+	for name, delta := range map[string][]byte{
+		"small": {4, 4, 4, 'a', 'b', 'c', 'd'},
+		"large": {0xa0, 0x9c, 1, 0xa0, 0x9c, 1, 0xb0, 0x20, 0x4e},
+	} {
+		s := newSandbox(t)
+		s.write("f", "text")
+		s.commit("one")
+		id := writePack(t, filepath.Join(s.dir, ".git/objects/pack"), delta)
+		both(t, func(t *testing.T, with bool) {
+			r := s.open(with)
+			if _, err := r.Blob(id.String()); !errs.Is(err, errs.Corrupt) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if data, err := r.Blob(s.run("rev-parse", "HEAD:f")); err != nil || string(data) != "text" {
+				t.Errorf("%s: another object: %q, %v", name, data, err)
+			}
+		})
+	}
+}
+
+func TestOldPackIndexAndLinkedObjects(t *testing.T) {
+	t.Parallel()
+	s := history(t)
+	s.run("-c", "pack.indexVersion=1", "repack", "-adq")
+	checkTree(t, s, s.open(true), "HEAD")
+	s.run("repack", "-adfq")
+	moved := filepath.Join(t.TempDir(), "objects")
+	if err := os.Rename(filepath.Join(s.dir, ".git/objects"), moved); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(moved, filepath.Join(s.dir, ".git/objects")); err != nil {
+		t.Skip("no symbolic links:", err)
+	}
+	checkTree(t, s, s.open(false), "HEAD")
+}
+
+// TestRepackedMeanwhile reads before and after git has moved all objects.
+func TestRepackedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := history(t)
+	s.run("repack", "-qd")
+	r := s.open(false)
+	checkTree(t, s, r, "v1.0")
+	s.write("more", "m")
+	s.commit("more")
+	s.run("repack", "-adfq", "--depth=3")
+	s.run("prune-packed")
+	checkTree(t, s, r, "HEAD~1")
+	sha := s.run("rev-parse", "HEAD")
+	if _, err := r.Tree(sha); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestByProgram compares what the git program reads with what go-git reads.
+func TestByProgram(t *testing.T) {
+	t.Parallel()
+	s := history(t)
+	r := s.open(true)
+	db, err := r.objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.byProgram = true
+	checkTree(t, s, r, "HEAD")
+	head := s.run("rev-parse", "HEAD")
+	if got, err := r.Resolve(t.Context(), head[:7]); err != nil || got != head {
+		t.Errorf("got %q, %v, want %q", got, err, head)
+	}
+	if _, err := r.Blob(strings.Repeat("0", 40)); !errs.Is(err, errs.NotFound) {
+		t.Errorf("missing object: %v", err)
 	}
 }

@@ -29,6 +29,10 @@ type packedRef struct{ sha string }
 // maxSymbolic is how many symbolic refs Git follows.
 const maxSymbolic = 5
 
+// Refs are read here and not by go-git: its list fails beside the empty lock
+// file of a running git, it takes a damaged ref for the commit 000..., and it
+// does not find refs/bisect/* of a linked worktree.
+
 // Head returns what is checked out. A branch without commits is no error.
 func (r *Repo) Head() (Head, error) {
 	f, err := r.format()

@@ -13,6 +13,9 @@ func unknown(rev string) error {
 	return errs.New(errs.NotFound, "unknown Git revision '%s'", rev)
 }
 
+// Revisions are resolved here: go-git does it in its main package, which takes
+// start-up from 0.45 ms to 1 ms and adds 5 MB, and without @{u} and DVC's rules.
+
 // Resolve returns the commit that a revision names: a branch, a tag, a
 // branch of some remote (also without the remote's name, if only one has it),
 // a SHA or the beginning of one, with ~n, ^n, @{u} after it. What else Git

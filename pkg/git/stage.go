@@ -199,11 +199,8 @@ func (db *objectDB) writeBlob(data []byte) ([]byte, error) {
 	h.Write(head)
 	h.Write(data)
 	raw := h.Sum(nil)
-	if p, _, err := db.locate(raw); err == nil && p != nil {
-		return raw, nil
-	}
-	if f, err := db.looseFile(raw); err == nil {
-		f.Close()
+	name := hex.EncodeToString(raw)
+	if _, err := db.size(name); err == nil {
 		return raw, nil
 	}
 	var b bytes.Buffer
@@ -212,7 +209,6 @@ func (db *objectDB) writeBlob(data []byte) ([]byte, error) {
 	if err = errors.Join(err, z.Close()); err != nil {
 		return nil, err
 	}
-	name := hex.EncodeToString(raw)
 	dir, err := disk.OpenDir(db.dirs[0])
 	if err != nil {
 		return nil, err
