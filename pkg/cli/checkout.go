@@ -52,7 +52,7 @@ without a question or --force.`,
 			a.showChanges(res)
 		}
 		if err != nil {
-			return checkoutFailed(err)
+			return checkoutFailed(err, "Get what is missing with: cairn pull.")
 		}
 		if o.Relink && !a.JSON {
 			a.UI.Printf("Relinked successfully\n")

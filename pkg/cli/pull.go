@@ -51,13 +51,14 @@ remote's good copy.`,
 				a.UI.Printf("%s\n", orElse(summary, "Everything is up to date."))
 			}
 		}
-		return Handled("failed to pull data from the cloud", checkoutFailed(err))
+		return Handled("failed to pull data from the cloud", checkoutFailed(err, "Neither the cache nor the remote has them: push them from where they are."))
 	})
 	return cmd
 }
 
-// checkoutFailed words a checkout that lacks objects as DVC does.
-func checkoutFailed(err error) error {
+// checkoutFailed words a checkout that lacks objects as DVC does. remedy says
+// where to get them.
+func checkoutFailed(err error, remedy string) error {
 	p, ok := errors.AsType[*repo.PartialError](err)
 	if ok && p.Unsaved() {
 		return errs.WithHint(&errs.Error{Kind: errs.Conflict, Msg: "Can't remove the following unsaved files without confirmation. Use `--force` to force." + listPaths(p.Paths())},
@@ -68,7 +69,7 @@ func checkoutFailed(err error) error {
 	}
 	msg := "Checkout failed for following targets:" + listPaths(p.Paths())
 	return errs.WithHint(&errs.Error{Kind: errs.NotFound, Msg: msg + "\nIs your cache up to date?\n<https://error.dvc.org/missing-files>"},
-		"Get what is missing with: cairn pull.")
+		"%s", remedy)
 }
 
 // listPaths is a line for each path, up to maxListed.
