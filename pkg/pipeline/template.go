@@ -610,7 +610,7 @@ func (x *expander) allowed(n *tmplNode) error {
 }
 
 func (x *expander) text(s string) (any, error) {
-	if strings.Index(s, "${") < 0 {
+	if !strings.Contains(s, "${") {
 		return s, nil
 	}
 	sp, ok := nextSpan(s, 0)

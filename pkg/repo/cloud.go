@@ -54,7 +54,6 @@ type bundle struct {
 // wanted is what goes to or comes from one remote.
 type wanted struct {
 	remote  string // its name
-	store   object.Store
 	bundles []*bundle
 }
 
@@ -63,7 +62,7 @@ type wanted struct {
 // that are not to be pushed are left out.
 func (r *Repo) wantedObjects(ctx context.Context, o CloudOptions, push bool) ([]*wanted, error) {
 	sets, unread := r.revisions(ctx, o)
-	if stop, _ := goOn(unread); stop != nil {
+	if _, stop := goOn(unread); stop != nil {
 		return nil, stop
 	}
 	byRemote := map[string]*wanted{}
@@ -192,11 +191,11 @@ func (e *unreadRevisions) Unwrap() error { return e.list[0] }
 
 // goOn splits err: what a command has to stop for, and what it may report once
 // it has done the rest.
-func goOn(err error) (stop error, later []error) {
+func goOn(err error) (later []error, stop error) {
 	if u, ok := errors.AsType[*unreadRevisions](err); ok {
-		return nil, []error{u}
+		return []error{u}, nil
 	}
-	return err, nil
+	return nil, err
 }
 
 // openRemote opens a remote by name, "" being the default.
@@ -322,7 +321,7 @@ type PushResult struct {
 func (r *Repo) Push(ctx context.Context, o CloudOptions) (PushResult, error) {
 	var res PushResult
 	list, err := r.wantedObjects(ctx, o, true)
-	err, errsFound := goOn(err)
+	errsFound, err := goOn(err)
 	if err != nil {
 		return res, err
 	}
@@ -399,7 +398,7 @@ func (r *Repo) fetch(ctx context.Context, o CloudOptions) (FetchResult, error) {
 		}
 	}
 	list, err := r.wantedObjects(ctx, o, false)
-	err, errsFound := goOn(err)
+	errsFound, err := goOn(err)
 	if err != nil {
 		return res, err
 	}
