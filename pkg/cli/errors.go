@@ -136,6 +136,9 @@ func isBug(err error, code int) bool {
 
 // hint is the remedy shown under a message, "" if there is none.
 func hint(err error, code int) string {
+	if code == exitInterrupted {
+		return "" // what the error says to do was for another failure
+	}
 	if u, ok := asUsage(err); ok && u.hint != "" {
 		return u.hint
 	}
