@@ -156,6 +156,7 @@ func TestBlake3Story(t *testing.T) {
 	run("", "move", "plain", "moved")
 	run("", "remove", "empty.dvc")
 	clean("", "after move and remove")
+	run("", "push", "-q")
 	play(rm("d"), wipeCache())
 	if out := s.exec("", "", nil, "cairn", "checkout"); out.Exit == 0 {
 		t.Error("checkout without cache: exit 0")

@@ -2,6 +2,8 @@
 
 package interop
 
+const inAnother = "DVC overwrites the inner repository's pointer file, puts the bytes where that repository does not look for them, and deletes the data with the next checkout"
+
 const repairs = "DVC leaves a configuration behind that no command reads any more; cairn removes and renames a remote at all levels"
 
 var configScenarios = []scenario{
@@ -10,6 +12,7 @@ var configScenarios = []scenario{
 	{"init without git", steps(dvc("init"), dvc("init", "--no-scm"), dvc("config", "-l"), dvc("init", "--no-scm", "-f"), dvc("root"), dvc("destroy", "-f"), dvc("root"))},
 	{"init keeps dvcignore and refuses an ignored folder", steps(git("init", "-q"), write(".dvcignore", "*.log\n"), write(".gitignore", "x"), dvc("init", "-q"), dvc("destroy"), dvc("destroy", "-f"), dvc("status"), write(".gitignore", ".dvc\n"), dvc("init"))},
 	{"destroy", steps(twoRevs(), dvc("destroy", "-f"), git("status", "--short"))},
+	{"destroy asks", steps(twoRevs(), dvcStdin("maybe\nn\n", "destroy"), dvcStdin("", "destroy"), dvcStdin("YES\n", "destroy"), dvc("status"))},
 	{"config get and set", repo(
 		dvc("config", "core.checksum_jobs", "4"), dvc("config", "core.checksum_jobs"), dvc("config", "cache.type", "reflink,hardlink,copy"), dvc("config", "cache.type"), dvc("config", "-l"), dvc("config", "core.analytics"), dvc("config", "core.nope", "x"),
 		dvc("config", "nope.x", "y"), dvc("config", "core"), dvc("config", "core.checksum_jobs", "zero"), dvc("config", "core.autostage", "maybe"), dvc("config", "-u", "core.checksum_jobs"), dvc("config", "-u", "core.checksum_jobs"), dvc("config", "-l"),
@@ -31,7 +34,7 @@ var configScenarios = []scenario{
 	{"remote options at the local level", repo(dvc("remote", "add", "-d", "two", "s3://bucket/path"), dvc("remote", "modify", "--local", "two", "secret_access_key", "s3cr3t,#"), dvc("remote", "modify", "--local", "two", "url", "../rem"), dvc("remote", "list"), dvc("config", "-l").stdoutMayDiffer("DVC prints secrets"), dvc("config", "remote.two.url"), dvc("remote", "modify", "--local", "two", "-u", "url"), dvc("remote", "list"), dvc("remote", "remove", "two").mayDiffer(repairs), dvc("status").mayDiffer(repairs))},
 	{"remote add at levels and in subfolders", repo(
 		mkdir("sub"), dvcIn("sub", "remote", "add", "-d", "r", "../../rem"), dvc("remote", "add", "--local", "l", "rel/x"), dvc("remote", "add", "--global", "g", "$ROOT/remg"), dvc("remote", "list"), dvc("remote", "list", "--local"), dvc("remote", "list", "--global"), dvcIn("sub", "remote", "list"), dvc("remote", "add", "a b", "../x"), dvc("remote", "list"), dvc("remote", "modify", "r", "jobs", "many"), dvc("remote", "modify", "r", "jobs", "3"), dvc("remote", "add", "home", "~/data"), dvc("remote", "add", "other", "remote://r/below"), dvc("remote", "list"))},
-	{"subfolder repository", steps(git("init", "-q"), mkdir("sub"), dvcIn("sub", "init", "-q", "--subdir"), dvc("init", "-q"), write("sub/f", "1"), write("f", "2"), dvcIn("sub", "add", "f"), dvc("add", "f"), dvc("status"), dvcIn("sub", "status"), commit("x"), write("sub/f", "3"), dvc("status"), dvcIn("sub", "status"), dvc("add", "sub/f"), dvcIn("sub", "diff", "--json"), dvcIn("sub", "data", "status", "--json"), dvc("ls", "-R", "."), dvc("add", "sub"))},
+	{"subfolder repository", steps(git("init", "-q"), mkdir("sub"), dvcIn("sub", "init", "-q", "--subdir"), dvc("init", "-q"), write("sub/f", "1"), write("f", "2"), dvcIn("sub", "add", "f"), dvc("add", "f"), dvc("status"), dvcIn("sub", "status"), commit("x"), write("sub/f", "3"), dvc("status"), dvcIn("sub", "status"), dvc("add", "sub/f").mustFail(inAnother), dvcIn("sub", "diff", "--json"), dvcIn("sub", "data", "status", "--json").stdoutMayDiffer(inAnother), dvc("ls", "-R", "."), dvc("add", "sub"))},
 	{"version and help", repo(dvc("--version").stdoutMayDiffer("the product's own version"), dvc("root"), dvc("--cd", "nope", "root"), dvc("-q", "root"), dvc("doctor").stdoutMayDiffer("names the machine"))},
 }
 

@@ -742,12 +742,12 @@ func (r *Repo) heal(ctx context.Context, targets []Target, o PullOptions, res *P
 	return err
 }
 
-// areOuts reports whether all paths are those of whole outs. An out that is
-// missing may be allowed to be; a folder that lacks files may not.
+// areOuts reports whether all paths are those of whole outs or targets. What is
+// asked for may be allowed to be missing; a folder that lacks files may not.
 func areOuts(targets []Target, paths []string) bool {
 	outs := map[string]bool{}
 	for _, t := range targets {
-		outs[t.Out.RepoPath()] = true
+		outs[t.Out.RepoPath()], outs[t.Path()] = true, true
 	}
 	return !slices.ContainsFunc(paths, func(p string) bool { return !outs[p] })
 }
