@@ -420,8 +420,8 @@ func (r *Repo) planTarget(target string, stages *Stages, o AddOptions) (*additio
 	}
 	if t != nil {
 		if !t.Stage.IsPointer() {
-			return nil, errs.WithHint(errs.New(errs.Conflict, "cannot update %q: overlaps with an output of %s", target, t.Stage.Address()),
-				"Run the pipeline, or use 'cairn commit' to record the change.")
+			return nil, errs.WithHint(errs.New(errs.Conflict, "cannot update '%s': overlaps with an output of %s in '%s'.", target, r.stageName(t.Stage), r.Show(t.Stage.File)),
+				"Run the pipeline or use 'cairn commit' to force update it.")
 		}
 		old, err := r.Dir.ReadFile(t.Stage.File)
 		if err != nil {

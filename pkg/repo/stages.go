@@ -521,6 +521,8 @@ func (r *Repo) noTarget(stages *Stages, target, rel string) error {
 	_, err := r.Dir.LstatPath(rel)
 	var e error
 	switch {
+	case err == nil && r.Git != nil && isStageFile(path.Base(rel)) && r.gitIgnored(rel, false):
+		return errs.WithHint(errs.New(errs.Invalid, "bad DVC file name '%s' is git-ignored.", r.Show(rel)), "Take the rule out of .gitignore.")
 	case strings.HasSuffix(rel, ".dvc") || path.Base(rel) == "dvc.yaml":
 		e = errs.New(errs.NotFound, "'%s' does not exist", r.Show(rel))
 	case err == nil:

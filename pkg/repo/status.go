@@ -183,7 +183,7 @@ func (r *Repo) pathStatus(ctx context.Context, rel string, e *pipeline.Entry, un
 		case !ok:
 			return IsDeleted, nil
 		}
-		return IsNew, nil
+		return IsModified, nil // as DVC calls it, which compares with no digest
 	}
 	have, err := r.scanner(alg).Scan(ctx, rel, r.rulesAbove(rel))
 	if errors.Is(err, fs.ErrNotExist) || disk.IsNotDir(err) {
