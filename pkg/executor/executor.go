@@ -87,11 +87,14 @@ func runOne(ctx context.Context, j Job, command string) error {
 	if err := cmd.Start(); err != nil {
 		return &errs.Error{Kind: errs.Invalid, Err: &CommandError{Command: command, Code: -1, Err: err}}
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	done := make(chan error)
 	var err error
+	go func() {
+		err = cmd.Wait()
+		close(done)
+	}()
 	select {
-	case err = <-done:
+	case <-done:
 	case <-ctx.Done():
 		end(cmd, j, done)
 		return ctx.Err()
@@ -109,41 +112,40 @@ func runOne(ctx context.Context, j Job, command string) error {
 	return &errs.Error{Kind: errs.Invalid, Err: failed}
 }
 
-// end asks a command and all it started to end, and kills what does not.
+// end asks a command and all it started to end, and kills what does not:
+// first as Ctrl-C would, then, since what a shell starts in the background is
+// deaf to that, as the system does when it goes down.
 func end(cmd *exec.Cmd, j Job, done <-chan error) {
 	grace := j.Grace
 	if grace == 0 {
 		grace = DefaultGrace
 	}
-	if j.Foreground && endedByItself(done, grace) {
+	gone := func() bool { return groupGone(cmd, j.Foreground) }
+	if !j.Foreground {
+		interrupt(cmd)
+	}
+	if ended := wait(done, grace/4); ended && gone() {
 		return
 	}
-	interrupt(cmd, j.Foreground)
-	limit := time.NewTimer(grace)
-	defer limit.Stop()
-	select {
-	case <-done:
-		// The command is gone; its children get the rest of the time.
-		for !groupGone(cmd, j.Foreground) {
-			select {
-			case <-limit.C:
-				kill(cmd, j.Foreground)
-				return
-			case <-time.After(10 * time.Millisecond):
-			}
+	terminate(cmd, j.Foreground)
+	for limit := time.Now().Add(grace - grace/4); time.Now().Before(limit); {
+		if wait(done, 10*time.Millisecond) && gone() {
+			return
 		}
-	case <-limit.C:
-		kill(cmd, j.Foreground)
-		<-done
 	}
+	kill(cmd, j.Foreground)
+	<-done
 }
 
-// endedByItself waits for a command that the terminal has interrupted already.
-func endedByItself(done <-chan error, grace time.Duration) bool {
+// wait reports whether a command has ended, waiting for it for a while. done
+// is closed then.
+func wait(done <-chan error, limit time.Duration) bool {
+	t := time.NewTimer(limit)
+	defer t.Stop()
 	select {
 	case <-done:
 		return true
-	case <-time.After(grace / 4):
+	case <-t.C:
 		return false
 	}
 }

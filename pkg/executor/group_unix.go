@@ -32,13 +32,9 @@ func signalAll(cmd *exec.Cmd, foreground bool, s syscall.Signal) {
 	_ = syscall.Kill(-cmd.Process.Pid, s)
 }
 
-func interrupt(cmd *exec.Cmd, foreground bool) {
-	s := syscall.SIGINT
-	if foreground {
-		s = syscall.SIGTERM // Ctrl-C came from the terminal, or it was no Ctrl-C
-	}
-	signalAll(cmd, foreground, s)
-}
+func interrupt(cmd *exec.Cmd) { signalAll(cmd, false, syscall.SIGINT) }
+
+func terminate(cmd *exec.Cmd, foreground bool) { signalAll(cmd, foreground, syscall.SIGTERM) }
 
 func kill(cmd *exec.Cmd, foreground bool) { signalAll(cmd, foreground, syscall.SIGKILL) }
 

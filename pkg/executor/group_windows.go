@@ -22,8 +22,10 @@ func isolate(cmd *exec.Cmd, foreground bool) {
 	}
 }
 
-// interrupt ends the tree at once: cmd.exe has no way to be asked.
-func interrupt(cmd *exec.Cmd, foreground bool) { kill(cmd, foreground) }
+// interrupt does nothing: cmd.exe has no way to be asked.
+func interrupt(*exec.Cmd) {}
+
+func terminate(cmd *exec.Cmd, foreground bool) { kill(cmd, foreground) }
 
 func kill(cmd *exec.Cmd, _ bool) {
 	_ = exec.Command("taskkill.exe", "/T", "/F", "/PID", strconv.Itoa(cmd.Process.Pid)).Run()
