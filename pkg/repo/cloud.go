@@ -220,7 +220,9 @@ func (r *Repo) remoteConfig(name string) (*config.Remote, error) {
 
 // openLocalRemote opens a folder of this machine as a remote.
 func (r *Repo) openLocalRemote(dir string, shared bool) (object.Store, error) {
-	return cache.Open(dir, cache.Options{Shared: shared, Hook: r.env.Hook}), nil
+	c := cache.Open(dir, cache.Options{Shared: shared, Hook: r.env.Hook})
+	c.Clean() // what killed transfers left there
+	return c, nil
 }
 
 func closeStore(s object.Store) {

@@ -55,9 +55,11 @@ func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error
 		return res, err
 	}
 	defer w.Abort()
+	rec := newRecorder(r)
+	defer rec.close()
 	var done []commitment
 	for _, g := range groupByStage(stages, targets, false) {
-		c, err := r.commitStage(ctx, g, o, w)
+		c, err := r.commitStage(ctx, g, o, w, rec)
 		if err != nil {
 			return res, err
 		}
@@ -66,10 +68,17 @@ func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error
 	if err := w.Commit(ctx); err != nil {
 		return res, err
 	}
+	if err := rec.store(ctx); err != nil {
+		return res, err
+	}
 	if !o.NoRelink {
 		var adds []*addition
 		for _, c := range done {
-			adds = append(adds, c.adds...)
+			for _, a := range c.adds {
+				if a.out.Cache {
+					adds = append(adds, a)
+				}
+			}
 		}
 		if err := r.relinkAdds(ctx, adds); err != nil {
 			return res, err
@@ -81,7 +90,7 @@ func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error
 		if err != nil {
 			return res, err
 		}
-		files, err := r.recordCommit(ctx, c)
+		files, err := r.recordCommit(ctx, c, rec.runs)
 		if err != nil {
 			return res, err
 		}
@@ -116,9 +125,10 @@ type commitment struct {
 	stage *pipeline.Stage
 	adds  []*addition
 	save  bool // its record changes
+	run   bool // what is recorded goes to the run cache, too
 }
 
-func (r *Repo) commitStage(ctx context.Context, g stageGroup, o CommitOptions, w *cache.Writer) (commitment, error) {
+func (r *Repo) commitStage(ctx context.Context, g stageGroup, o CommitOptions, w *cache.Writer, rec *recorder) (commitment, error) {
 	c := commitment{stage: g.stage, save: o.Force}
 	if !o.Force {
 		s, err := r.stageStatus(ctx, stageGroup{g.stage, outsOf(g.stage)})
@@ -143,17 +153,28 @@ func (r *Repo) commitStage(ctx context.Context, g stageGroup, o CommitOptions, w
 			c.save = true
 		}
 	}
+	c.run = c.save && isRun(g)
 	for _, t := range g.targets {
 		if t.Out.IsExternal() {
 			continue
 		}
-		a, err := r.storeOut(ctx, t, w)
+		a, err := r.storeOut(ctx, t, w, rec, c.run)
 		if err != nil {
 			return c, err
 		}
 		c.adds = append(c.adds, a)
 	}
 	return c, nil
+}
+
+// isRun reports whether what is committed is all that a run of the stage would
+// make, so that it may stand for one.
+func isRun(g stageGroup) bool {
+	s := g.stage
+	return s.CanRemember() && len(g.targets) == len(s.Outs) &&
+		!slices.ContainsFunc(g.targets, func(t Target) bool { return t.Under != "" }) &&
+		!slices.ContainsFunc(s.Deps, func(d *pipeline.Dep) bool { return d.Dataset != nil }) &&
+		!slices.ContainsFunc(s.Outs, func(o *pipeline.Out) bool { return !o.Cache && o.Metric == nil && o.Plot == nil })
 }
 
 // differs reports whether an out that the cache lacks is also not what is
@@ -181,13 +202,21 @@ func commitQuestion(r *Repo, s *pipeline.Stage, st StageStatus) string {
 	return fmt.Sprintf("%s%s changed. Are you sure you want to commit it?", what, r.stageName(s))
 }
 
-// storeOut reads an out into the cache.
-func (r *Repo) storeOut(ctx context.Context, t Target, w *cache.Writer) (*addition, error) {
+// storeOut reads an out into the cache. Of a run also those outs are stored that
+// Git tracks; they stay files of their own.
+func (r *Repo) storeOut(ctx context.Context, t Target, w *cache.Writer, rec *recorder, run bool) (*addition, error) {
 	a := &addition{rel: t.Out.RepoPath(), under: t.Under, stage: t.Stage, out: t.Out}
 	s := r.scanner(r.Alg)
 	legacy := *s
-	if t.Out.Cache {
+	var err error
+	switch {
+	case t.Out.Cache:
 		s.Store = w
+	case run:
+		if s.Store, err = rec.writer(true); err != nil {
+			return nil, err
+		}
+		s.Cache = rec.copies
 	}
 	same, err := r.sameLegacy(ctx, a, legacy, s.Store)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -202,9 +231,10 @@ func (r *Repo) storeOut(ctx context.Context, t Target, w *cache.Writer) (*additi
 }
 
 // recordCommit writes a stage's record and returns the files that changed.
-func (r *Repo) recordCommit(ctx context.Context, c commitment) ([]string, error) {
+func (r *Repo) recordCommit(ctx context.Context, c commitment, runs *pipeline.RunCache) ([]string, error) {
 	for _, a := range c.adds {
 		if a.keep {
+			c.run = false // DVC 2's digests name no run of DVC 3
 			continue
 		}
 		if c.save || a.out.Digest.IsZero() {
@@ -223,6 +253,11 @@ func (r *Repo) recordCommit(ctx context.Context, c commitment) ([]string, error)
 	}
 	if err := r.saveDeps(ctx, c.stage); err != nil {
 		return nil, err
+	}
+	if c.run && !slices.ContainsFunc(c.stage.Params, func(p *pipeline.ParamDep) bool { return p.Values == nil || len(p.Values.Keys) == 0 }) {
+		if err := runs.Save(c.stage.LockEntry()); err != nil {
+			return nil, fmt.Errorf("save to the run cache: %w", err)
+		}
 	}
 	return r.writeLock(c.stage)
 }
