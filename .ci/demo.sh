@@ -82,4 +82,24 @@ run cairn checkout
 test "$(cat images/7.txt)" = changed || fail "the second version differs"
 run cairn status
 
+step "A pipeline over the data: two stages, run only where their inputs changed"
+cat >dvc.yaml <<'EOF'
+stages:
+  count:
+    cmd: ls images | wc -l > count.txt
+    deps: [images]
+    outs: [count.txt]
+  report:
+    cmd: echo "$(cat count.txt) images" > report.txt
+    deps: [count.txt]
+    outs: [report.txt]
+EOF
+run cat dvc.yaml
+run cairn repro
+run cairn repro
+rm images/8.txt
+run cairn repro
+test "$(tr -d ' ' <report.txt)" = 1999images || fail "the report is not of the data as they are"
+run cairn status
+
 step "Done: all is as it should be"
