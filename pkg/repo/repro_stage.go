@@ -87,7 +87,7 @@ func (p *repro) dry(ctx context.Context, st *step) error {
 	case s.Cmd != nil:
 		if !st.force {
 			run, err := p.earlierRun(ctx, st)
-			if err != nil {
+			if err != nil && !(errs.Is(err, errs.NotFound) && st.waitsForOthers()) {
 				return err
 			}
 			if run != nil {
@@ -100,6 +100,12 @@ func (p *repro) dry(ctx context.Context, st *step) error {
 		}
 	}
 	return nil
+}
+
+// waitsForOthers reports whether a stage before this one would run, and so may
+// make what is missing now. DVC's dry run ends there, with a failure.
+func (st *step) waitsForOthers() bool {
+	return slices.ContainsFunc(st.needs, func(n *step) bool { return n.outcome == StageWould && n.stage.Cmd != nil && !n.stage.Frozen })
 }
 
 // begin makes way for a stage's outs and brings them from the run cache, or
