@@ -268,7 +268,6 @@ const (
 	addsAllOrNone = "cairn adds all targets or none"
 	losesExec     = "DVC's status takes the x bit from an executable hard link, its checkout gives it back and then does not relink it; cairn leaves it"
 	othersGoOn    = "one out with unsaved changes does not keep cairn from checking out the others; it fails for that one"
-	runCacheLater = "the run cache comes with repro"
 )
 
 // Tolerances. Each takes its reason, which is printed when it was needed.

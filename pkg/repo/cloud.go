@@ -405,7 +405,8 @@ func (r *Repo) fetch(ctx context.Context, o CloudOptions) (FetchResult, error) {
 		return res, err
 	}
 	if o.RunCache {
-		if res.Fetched, err = r.fetchRuns(ctx, o.Remote); err != nil {
+		// Runs are no data: DVC counts them as pushed, not as fetched.
+		if _, err := r.fetchRuns(ctx, o.Remote); err != nil {
 			return res, err
 		}
 	}
