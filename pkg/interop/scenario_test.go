@@ -275,7 +275,6 @@ const (
 func (st step) stdoutMayDiffer(reason string) step { st.tol.stdout = reason; return st }
 func (st step) stderrMayDiffer(reason string) step { st.tol.stderr = reason; return st }
 func (st step) exitMayDiffer(reason string) step   { st.tol.exit = reason; return st }
-func (st step) inAnyOrder(reason string) step      { st.tol.anyOrder = reason; return st }
 
 // mayDiffer is for a step that cairn refuses where DVC does harm.
 func (st step) mayDiffer(reason string) step {
