@@ -14,6 +14,8 @@ var stageScenarios = []scenario{
 	{"stages broken files", steps(fixture("pipeline"), write("dvc.yaml", "stages:\n  a: [\n"), dvc("status"), dvc("add", "raw.txt"), write("dvc.yaml", "stages:\n  a:\n    deps: [x]\n"), dvc("status"), write("dvc.yaml", "stagez: {}\n"), dvc("status"), write("dvc.yaml", "stages:\n  a:\n    cmd: echo\n    outs: [raw.txt]\n"), dvc("status").mustFail(overlaps), write("dvc.yaml", "stages: {}\n"), write("dvc.lock", "schema: '9'\n"), dvc("status"))},
 }
 
+const installed = "under its own name cairn has the pre-commit tool call the program that is installed, not fetch DVC's sources"
+
 const aConflict = "1 is a conflict to Git; DVC's 255 makes it give up the whole merge"
 
 var gitScenarios = []scenario{
@@ -22,7 +24,7 @@ var gitScenarios = []scenario{
 	{"pre-push hook", steps(repo(dvc("install"), write("a", "1"), dvc("add", "-q", "a"), mkdir("../rem"), dvc("remote", "add", "-d", "r", "../rem"), commit("one"), git("init", "-q", "--bare", "../bare"), git("remote", "add", "o", "../bare"), gitShown("", "push", "-q", "o", "main"), write("a", "2"), dvc("add", "-q", "a"), git("commit", "-qam", "two"),
 		rm(".dvc/cache"), gitShown("", "push", "-q", "o", "main").mustFail(tellsMissing)))},
 	{"hooks already there or not in git", steps(git("init", "-q"), write(".git/hooks/pre-commit", "#!/bin/sh\n"), dvc("init", "-q"), dvc("install").fileMayDiffer("w/.git/config", "DVC has written the merge driver before it finds that it cannot install the hooks"), write("../n/x", ""), dvcIn("../n", "init", "-q", "--no-scm"), dvcIn("../n", "install"), dvcIn("../n", "git-hook", "pre-commit"), dvc("git-hook", "post-checkout", "a", "b", "0"))},
-	{"install with pre-commit tool", repo(dvc("install", "--use-pre-commit-tool"), dvc("install", "--use-pre-commit-tool"))},
+	{"install with pre-commit tool", repo(dvc("install", "--use-pre-commit-tool").fileMayDiffer("w/.pre-commit-config.yaml", installed), dvc("install", "--use-pre-commit-tool").fileMayDiffer("w/.pre-commit-config.yaml", installed))},
 	{"merge driver", steps(repo(dvc("install"), write(".gitattributes", "*.dvc merge=dvc\n"), write("d/base", "b"), dvc("add", "-q", "d"), git("add", "-A"), git("commit", "-q", "--no-verify", "-m", "base"), git("checkout", "-q", "-b", "side"), write("d/side", "s"), dvc("add", "-q", "d"), git("commit", "-q", "--no-verify", "-am", "side"),
 		git("checkout", "-q", "main"), dvc("checkout", "-q"), write("d/main", "m"), dvc("add", "-q", "d"), git("commit", "-q", "--no-verify", "-am", "main"), gitShown("", "merge", "-q", "side", "-m", "merged").stdoutMayDiffer("git's words"), dvc("checkout"), dvc("status")))},
 	{"merge driver with a conflict", steps(repo(dvc("install"), write(".gitattributes", "*.dvc merge=dvc\n"), write("d/x", "b"), write("f", "f"), dvc("add", "-q", "d", "f"), git("add", "-A"), git("commit", "-q", "--no-verify", "-m", "base"), git("checkout", "-q", "-b", "side"), write("d/x", "s"), write("f", "fs"), dvc("add", "-q", "d", "f"), git("commit", "-q", "--no-verify", "-am", "side"),
