@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"path/filepath"
 	"slices"
@@ -138,6 +139,7 @@ type repro struct {
 	unlock   func() // nil while the repository's lock is free
 	loader   *pipeline.Loader
 	graph    *pipeline.Graph // nil if only the targets are asked for
+	whole    *pipeline.Graph // with what frozen stages need
 	steps    []*step
 	byStage  map[*pipeline.Stage]*step
 	rw       *rwlock
@@ -152,8 +154,9 @@ type repro struct {
 	events   chan event
 	executed bool // the stage before was: an empty line follows
 	stop     bool // start nothing more
+	last     int  // start no step of a higher order: one has failed
 	failed   []*step
-	err      error // of the first stage that failed, or of recording
+	err      error // of recording, or of a single stage that ended it all
 }
 
 // step is one stage of the plan.
@@ -161,8 +164,9 @@ type step struct {
 	stage *pipeline.Stage
 	addr  string
 	order int
-	needs []*step // those of the plan whose outs it reads
+	needs []*step // those of the plan whose outs it reads; none of a frozen one
 	all   []*pipeline.Stage
+	after []*step // those that must be done before it begins
 	force bool
 
 	state   stepState
@@ -217,7 +221,7 @@ func newRepro(r *Repo, o ReproOptions) *repro {
 	o.Interactive = o.Interactive || r.Config.Core.Interactive
 	p := &repro{Repo: r, o: o, rw: newRWLock(r), rec: newRecorder(r), byStage: map[*pipeline.Stage]*step{},
 		params: map[string]*paramsFile{}, outside: map[string]*outsideDir{}, warned: map[string]bool{},
-		events: make(chan event, o.Jobs), budget: newBudget(o.Resources)}
+		events: make(chan event, o.Jobs), budget: newBudget(o.Resources), last: math.MaxInt}
 	if o.Jobs > 1 {
 		p.mux = executor.NewMux(flushing{o.Stdout, o.Flush})
 	}
@@ -271,6 +275,7 @@ func (p *repro) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.whole = g
 	g = g.WithoutFrozen()
 	p.graph = g
 	switch {
@@ -392,6 +397,7 @@ func (p *repro) setSteps(stages []*pipeline.Stage) error {
 			}
 		}
 		if p.o.Jobs > 1 && !p.o.Explain && !p.o.Dry {
+			p.setAfter(st)
 			var err error
 			if st.limits, err = parseLimits(st.stage); err == nil {
 				err = p.budget.check(st.addr, st.limits)
@@ -402,6 +408,21 @@ func (p *repro) setSteps(stages []*pipeline.Stage) error {
 		}
 	}
 	return nil
+}
+
+// setAfter says what a step and those whose outs it reads wait for beside
+// others. A frozen stage needs nothing, but what it reads must not be in the
+// making while it is recorded: it goes before or after, as in a serial run.
+func (p *repro) setAfter(st *step) {
+	for _, n := range p.whole.Needs(st.stage) {
+		switch m := p.byStage[n]; {
+		case m == nil:
+		case m.order < st.order:
+			st.after = append(st.after, m)
+		default:
+			m.after = append(m.after, st)
+		}
+	}
 }
 
 // lockPaths are the paths on this machine that a stage reads and writes.
@@ -464,10 +485,22 @@ func (p *repro) loop(ctx context.Context) error {
 		return ctx.Err()
 	case p.err != nil:
 		return p.err
-	case len(p.failed) > 0 && p.o.OnError != IgnoreErrors:
+	case len(p.failed) > 0 && p.o.OnError == StopOnError:
+		return p.firstFailure()
+	case len(p.failed) > 0 && p.o.OnError == KeepGoing:
 		return reproError(nil, p.failed...)
 	}
 	return nil
+}
+
+// firstFailure is the failure that a serial run would have ended with; the
+// others that ran beside it are said before.
+func (p *repro) firstFailure() error {
+	slices.SortFunc(p.failed, func(a, b *step) int { return a.order - b.order })
+	for _, st := range p.failed[1:] {
+		p.warn("%v", reproError(st.err, st))
+	}
+	return reproError(p.failed[0].err, p.failed[0])
 }
 
 // abort is what ends everything: nothing can be recorded any more.
@@ -503,7 +536,10 @@ func (p *repro) next() *step {
 			}
 			return nil
 		}
-		if ready && p.budget.fits(st.limits) && !slices.ContainsFunc(st.needs, func(n *step) bool { return n.state != stepDone }) {
+		if st.order > p.last {
+			return nil
+		}
+		if ready && p.budget.fits(st.limits) && !slices.ContainsFunc(st.after, func(n *step) bool { return n.state != stepDone }) {
 			return st
 		}
 	}
@@ -514,7 +550,7 @@ func (p *repro) next() *step {
 // way of.
 func (p *repro) nextRetry() (at time.Time, waits bool) {
 	for _, st := range p.steps {
-		if st.state == stepWaiting && !st.retryAt.IsZero() {
+		if st.state == stepWaiting && !st.retryAt.IsZero() && st.order <= p.last {
 			if !waits || st.retryAt.Before(at) {
 				at, waits = st.retryAt, true
 			}
@@ -749,10 +785,9 @@ func (p *repro) fail(st *step, err error) {
 	p.failed = append(p.failed, st)
 	switch p.o.OnError {
 	case StopOnError:
-		if p.err != nil {
-			p.warn("%v", reproError(err, st)) // one of several that ran
-		}
-		p.abort(reproError(err, st))
+		// What a serial run would have done before comes to its end.
+		p.last = min(p.last, st.order)
+		p.stop = p.o.Jobs == 1
 	case IgnoreErrors:
 		p.warn("%v (ignored)", err)
 	case KeepGoing:

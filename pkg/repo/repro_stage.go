@@ -177,6 +177,9 @@ func (p *repro) there(rel string) (bool, error) {
 // job is the call of a stage's commands.
 func (p *repro) job(st *step) (*executor.Job, error) {
 	s := st.stage
+	if there, err := p.there(s.WDir); err == nil && !there {
+		return nil, errs.New(errs.NotFound, "[Errno 2] No such file or directory: '%s'", p.abs(s.WDir))
+	}
 	env := executor.Setenv(p.env.Environ, "DVC_ROOT", p.Root, true)
 	env = executor.Setenv(env, "DVC_STAGE", st.addr, false)
 	env = executor.Setenv(env, parentsEnv, p.rw.parents(), false)
