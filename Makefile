@@ -28,7 +28,7 @@ build:
 	$(BUILD) -o bin/cairn ./cmd/cairn
 
 test:
-	$(GO) test -shuffle=on $(GOTESTFLAGS) $(TESTPKGS)
+	$(GO) test -timeout 30m -shuffle=on $(GOTESTFLAGS) $(TESTPKGS)
 	@if command -v "$$($(GO) env CC)" >/dev/null; then \
 		$(MAKE) --no-print-directory race; \
 	else \
@@ -36,7 +36,7 @@ test:
 	fi
 
 race:
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on $(GOTESTFLAGS) $(RACE)
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m -shuffle=on $(GOTESTFLAGS) $(RACE)
 
 lint:
 	@unformatted=$$(gofmt -l cmd pkg); if [ -n "$$unformatted" ]; then \
@@ -48,7 +48,7 @@ lint:
 
 interop: build
 	@test -n "$$CAIRN_DVC" || { echo "set CAIRN_DVC to the real DVC: pip install 'dvc[s3]==3.67.1'" >&2; exit 1; }
-	CAIRN_BIN=$(CURDIR)/bin/cairn $(GO) test -count=1 $(GOTESTFLAGS) ./pkg/interop/...
+	CAIRN_BIN=$(CURDIR)/bin/cairn $(GO) test -count=1 -timeout 60m $(GOTESTFLAGS) ./pkg/interop/...
 
 # Each fuzz test in turn, FUZZTIME long.
 fuzz:
