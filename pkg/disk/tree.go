@@ -197,6 +197,27 @@ func (d *Dir) writeTemp(name string, data []byte, perm fs.FileMode, flush func(*
 	return tmp, err
 }
 
+// ReplaceFile gives name new text at once, without a flush: for what is made
+// again, or checked when it is read, if a power cut takes it.
+func (d *Dir) ReplaceFile(name string, data []byte, perm fs.FileMode) error {
+	tmp := TempName()
+	f, err := d.Create(tmp, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = d.Rename(tmp, d, name)
+	}
+	if err != nil {
+		_ = d.Remove(tmp)
+	}
+	return err
+}
+
 // NewFile is a file for [Dir.WriteFiles].
 type NewFile struct {
 	Path string // relative, slashes

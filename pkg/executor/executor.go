@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -238,11 +237,4 @@ func Setenv(env []string, name, value string, keep bool) []string {
 		}
 	}
 	return append(out, name+"="+value)
-}
-
-// IsFile reports whether a stream can be handed to a command as it is, without
-// a pipe in between that would hide a terminal.
-func IsFile(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && f != nil
 }

@@ -209,22 +209,7 @@ func (c *RunCache) put(key, value string, text []byte) error {
 	if hasRun(dir, key, value) {
 		return nil
 	}
-	tmp := disk.TempName()
-	f, err := dir.Create(tmp, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = dir.Rename(tmp, dir, value)
-	}
-	if err != nil {
-		_ = dir.Remove(tmp)
-	}
-	return err
+	return dir.ReplaceFile(value, text, 0o666)
 }
 
 // List names all runs, sorted by path. Names that are no runs are left out.

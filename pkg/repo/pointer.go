@@ -101,7 +101,7 @@ func (r *Repo) expandTargets(targets []string, glob bool) ([]string, error) {
 		n := len(out)
 		for _, f := range found {
 			rel, err := r.relative(f)
-			if err != nil || isStageFile(filepath.Base(f)) || rel == dvcDir || strings.HasPrefix(rel, dvcDir+"/") {
+			if err != nil || pipeline.IsStageFile(filepath.Base(f)) || rel == dvcDir || strings.HasPrefix(rel, dvcDir+"/") {
 				continue
 			}
 			if by, err := r.ignoredBy(rel); err == nil && by == "" {

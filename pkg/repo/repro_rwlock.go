@@ -343,20 +343,5 @@ func (r *Repo) replaceQuickly(rel string, text []byte) error {
 		return err
 	}
 	defer dir.Close()
-	tmp := disk.TempName()
-	f, err := dir.Create(tmp, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = dir.Rename(tmp, dir, name)
-	}
-	if err != nil {
-		_ = dir.Remove(tmp)
-	}
-	return err
+	return dir.ReplaceFile(name, text, 0o666)
 }

@@ -20,11 +20,6 @@ import (
 	"github.com/cairndata/cairn/pkg/pipeline"
 )
 
-// isStageFile reports whether a file of that name describes stages.
-func isStageFile(name string) bool {
-	return name == "dvc.yaml" || strings.HasSuffix(name, ".dvc") && name != ".dvc"
-}
-
 // walkStageFiles calls visit for every stage file below start, folders in
 // order, a folder's files before those of its sub-folders. visit returns the
 // paths of outs that are declared there: no folder of an out is entered,
@@ -69,7 +64,7 @@ func (w *stageWalk) folder(rel string, list []fs.DirEntry, rules *ignore.Dir) er
 		switch {
 		case e.IsDir():
 			folders = append(folders, e.Name())
-		case isStageFile(e.Name()) && !rules.Match(e.Name(), false) && !w.skip(path.Join(rel, e.Name()), false):
+		case pipeline.IsStageFile(e.Name()) && !rules.Match(e.Name(), false) && !w.skip(path.Join(rel, e.Name()), false):
 			files = append(files, e.Name())
 		}
 	}
@@ -521,7 +516,7 @@ func (r *Repo) noTarget(stages *Stages, target, rel string) error {
 	_, err := r.Dir.LstatPath(rel)
 	var e error
 	switch {
-	case err == nil && r.Git != nil && isStageFile(path.Base(rel)) && r.gitIgnored(rel, false):
+	case err == nil && r.Git != nil && pipeline.IsStageFile(path.Base(rel)) && r.gitIgnored(rel, false):
 		return errs.WithHint(errs.New(errs.Invalid, "bad DVC file name '%s' is git-ignored.", r.Show(rel)), "Take the rule out of .gitignore.")
 	case strings.HasSuffix(rel, ".dvc") || path.Base(rel) == "dvc.yaml":
 		e = errs.New(errs.NotFound, "'%s' does not exist", r.Show(rel))

@@ -520,7 +520,7 @@ func (t *tree) list(ctx context.Context, rel string, dataOnly, stageFiles bool) 
 	}
 	list := make([]node, 0, len(found))
 	for name, n := range found {
-		if stageFiles || !isStageFile(name) && name != ignore.DVCFile {
+		if stageFiles || !pipeline.IsStageFile(name) && name != ignore.DVCFile {
 			list = append(list, *n)
 		}
 	}
