@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/cairndata/cairn/pkg/errs"
@@ -75,6 +76,37 @@ type Parts interface {
 type Entry struct {
 	Key  string
 	Size int64
+	Meta Meta // as far as a listing tells; see [Describer]
+}
+
+// Meta is what a backend knows of a value besides its length. What it does not
+// know is zero. DVC records some of it for data that stays where it is.
+type Meta struct {
+	ETag      string // as the server wrote it, without the quotes
+	VersionID string // of the value, where the backend keeps versions
+	Checksum  string // of HTTP: the ETag, or Content-MD5, as DVC records it
+	ModTime   time.Time
+}
+
+// Describer is what a Backend has besides if it can tell more of a value than
+// its length: drivers of everything but plain folders.
+type Describer interface {
+	// Describe is Stat with all that is known of the value.
+	Describe(ctx context.Context, key string) (Entry, error)
+}
+
+// Versioned is what a Backend has besides if the place it writes to can keep
+// every version of a value: S3, GCS and Azure with versioning switched on.
+type Versioned interface {
+	// OpenVersion is Open of one version. One that is gone is NotFound.
+	OpenVersion(ctx context.Context, key, version string, off, n int64) (r io.ReadCloser, size int64, err error)
+	// PutVersion is Put, and tells the ETag and the version that came of it.
+	PutVersion(ctx context.Context, key string, size int64, r io.Reader) (Entry, error)
+	// DescribeVersion is Describe of one version.
+	DescribeVersion(ctx context.Context, key, version string) (Entry, error)
+	// ListVersions yields the latest versions of all keys that begin with
+	// prefix, with their ids, without those whose latest is a deletion.
+	ListVersions(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 }
 
 // Properties are a backend's costs and abilities.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cairndata/cairn/pkg/errs"
@@ -38,18 +39,37 @@ func (e Env) getenv(key string) string {
 	return e.Getenv(key)
 }
 
-// drivers is the one table of what there is, by URL scheme.
-var drivers = map[string]func(context.Context, Config, Env) (object.Store, error){
-	"":     openLocal,
-	"file": openLocal,
-	"s3":   openS3,
+// drivers is the one table of what there is besides folders, by URL scheme.
+// A driver checks the options and makes a bare backend. It may ask where a
+// bucket is, but does not ask whether the place is there.
+var drivers = map[string]func(context.Context, Config, Env) (Backend, error){
+	"s3": openS3,
 }
 
-// Open opens a remote. It checks the options, and may ask where a bucket is,
-// but does not ask whether the remote is there. A scheme without a driver is
+// retryLimits is what a driver's backend has besides if its options say how
+// long silence may last.
+type retryLimits interface{ retryOptions() RetryOptions }
+
+// Open opens a remote as a store of objects. It checks the options, but does
+// not ask whether the remote is there. A scheme without a driver is
 // errs.Unsupported; wrong options are errs.Config. If the store is an
 // io.Closer, the caller closes it.
 func Open(ctx context.Context, c Config, env Env) (object.Store, error) {
+	if isFolder(c.URL) && c.URL != "" {
+		return openLocal(ctx, c, env)
+	}
+	b, err := OpenBackend(ctx, c, env)
+	if err != nil {
+		return nil, err
+	}
+	return NewStore(b, "remote "+strconv.Quote(c.Name)), nil
+}
+
+// OpenBackend opens what a URL names as a place of bytes by key, with
+// [WithRetry] around it: for data that lies there under its own names. Keys
+// are relative to the URL. Folders of this machine have no backend. Errors are
+// those of [Open]. The caller closes it.
+func OpenBackend(ctx context.Context, c Config, env Env) (Backend, error) {
 	if c.URL == "" {
 		return nil, errs.New(errs.Config, "remote %q has no url", c.Name)
 	}
@@ -58,9 +78,22 @@ func Open(ctx context.Context, c Config, env Env) (object.Store, error) {
 	if !ok {
 		known := slices.Sorted(maps.Keys(drivers))
 		return nil, errs.WithHint(errs.New(errs.Unsupported, "remote %q: cairn has no driver for %s:// addresses", c.Name, scheme),
-			"It can use a folder, or an address that begins with %s://.", strings.Join(known[1:], ":// or "))
+			"It can use a folder, or an address that begins with file://, %s://.", strings.Join(known, "://, "))
 	}
-	return open(ctx, c, env)
+	b, err := open(ctx, c, env)
+	if err != nil {
+		return nil, err
+	}
+	var o RetryOptions
+	if l, ok := b.(retryLimits); ok {
+		o = l.retryOptions()
+	}
+	return WithRetry(b, o), nil
+}
+
+func isFolder(url string) bool {
+	scheme := Scheme(url)
+	return scheme == "" || scheme == "file"
 }
 
 // Scheme returns the scheme of a remote's URL in lower case, "" for a path.

@@ -77,13 +77,15 @@ var _ interface {
 	PartPutter
 } = (*s3Backend)(nil)
 
-func openS3(ctx context.Context, c Config, env Env) (object.Store, error) {
+func openS3(ctx context.Context, c Config, env Env) (Backend, error) {
 	b, err := newS3(ctx, c, env)
 	if err != nil {
 		return nil, err
 	}
-	return NewStore(WithRetry(b, RetryOptions{Stall: b.o.read}), "remote "+fmt.Sprintf("%q", c.Name)), nil
+	return b, nil
 }
+
+func (b *s3Backend) retryOptions() RetryOptions { return RetryOptions{Stall: b.o.read} }
 
 func newS3(ctx context.Context, c Config, env Env) (*s3Backend, error) {
 	o, err := parseS3(c, env)

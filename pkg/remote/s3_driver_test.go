@@ -367,7 +367,7 @@ func TestS3LegacyListing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for e, err := range b.List(t.Context(), "a/") {
-		if err != nil || e != (Entry{"a/b", 3}) {
+		if err != nil || e != (Entry{Key: "a/b", Size: 3}) {
 			t.Errorf("got %v, %v", e, err)
 		}
 	}
