@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,10 @@ write, and dvc.lock, is the same as one after the other. A stage can be kept fro
 running beside others in dvc.yaml, where DVC leaves it alone:
 
     meta: {cairn: {mutex: database, resources: {gpu: 1, mem: 8GB}}}
+
+How much of a resource there is says --resources, or "cairn config
+cairn.resources gpu=1,mem=8GB". What each stage wrote is kept in
+.dvc/tmp/cairn-logs; a terminal shows what runs, is done and waits.
 
 While a command runs the repository is not locked, and its outputs are marked as
 being written: another repro waits only if it is about the same files.`,
@@ -77,7 +82,9 @@ being written: another repro waits only if it is about the same files.`,
 			return err
 		}
 		defer r.Close()
+		stop := a.watchRepro(&o)
 		res, err := r.Repro(ctx, o)
+		stop()
 		return a.showRepro(r, o, res, err)
 	})
 	return cmd
@@ -100,6 +107,51 @@ func (a *App) reproStreams(o *repo.ReproOptions) {
 			}
 		}
 	}
+}
+
+// maxShown is how many running stages a terminal shows.
+const maxShown = 12
+
+// watchRepro shows on a terminal how stages stand that run beside each other.
+func (a *App) watchRepro(o *repo.ReproOptions) (stop func()) {
+	if o.Jobs < 2 || o.Dry || o.Explain {
+		return func() {}
+	}
+	if !a.JSON {
+		o.Stdout = a.UI.Out() // what stages say goes above the view
+	}
+	var state atomic.Pointer[repo.ReproState]
+	o.Watch = func(s repo.ReproState) { state.Store(&s) }
+	begin := a.Env.Now()
+	return a.UI.Board(func(now time.Time, _ int) []string {
+		s := state.Load()
+		if s == nil {
+			return nil
+		}
+		return reproLines(*s, now, begin)
+	})
+}
+
+// reproLines is the view of a run: what runs and since when, then the counts.
+func reproLines(s repo.ReproState, now, begin time.Time) []string {
+	var lines []string
+	for i, r := range s.Running {
+		if i == maxShown {
+			lines = append(lines, fmt.Sprintf("  and %d more", len(s.Running)-i))
+			break
+		}
+		lines = append(lines, fmt.Sprintf("  %8s  %s", duration(now.Sub(r.Begin).Seconds()), ui.Quote(r.Stage)))
+	}
+	counts := fmt.Sprintf("%d running, %d done", len(s.Running), s.Done)
+	for _, c := range []struct {
+		n    int
+		what string
+	}{{s.Skipped, "skipped"}, {s.Failed, "failed"}, {s.Waiting, "waiting"}} {
+		if c.n > 0 {
+			counts += fmt.Sprintf(", %d %s", c.n, c.what)
+		}
+	}
+	return append(lines, counts+"  ["+duration(now.Sub(begin).Seconds())+"]")
 }
 
 // showRepro prints how it ended.

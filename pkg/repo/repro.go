@@ -57,6 +57,9 @@ type ReproOptions struct {
 	// Why notes the reasons of the stages that do run.
 	Why bool
 
+	// Watch is told how the run stands whenever that changes. It may be nil.
+	Watch func(ReproState)
+
 	// Say shows a line of DVC's log; Flush writes out what was said, before a
 	// command writes to the same place. Both may be called concurrently.
 	Say            func(format string, args ...any)
@@ -65,6 +68,18 @@ type ReproOptions struct {
 	Stdout, Stderr io.Writer // of the commands
 	Terminal       bool      // commands may talk to the user
 	Confirm        func(question string) bool
+}
+
+// ReproState is how a run of many stages stands, for who looks on.
+type ReproState struct {
+	Running                        []RunningStage // in the order in which they began
+	Done, Skipped, Failed, Waiting int
+}
+
+// RunningStage is a stage whose command runs.
+type RunningStage struct {
+	Stage string
+	Begin time.Time
 }
 
 // Outcome is what became of a stage.
@@ -107,6 +122,9 @@ type ReproResult struct {
 // has done once with the same inputs is taken from the run cache.
 func (r *Repo) Repro(ctx context.Context, o ReproOptions) (ReproResult, error) {
 	begin := time.Now()
+	if err := r.addResources(&o); err != nil {
+		return ReproResult{}, err
+	}
 	p := newRepro(r, o)
 	unlock, err := r.Lock(ctx)
 	if err != nil {
@@ -511,6 +529,30 @@ func (p *repro) abort(err error) {
 	}
 }
 
+// watched tells who looks on how the run stands.
+func (p *repro) watched() {
+	if p.o.Watch == nil {
+		return
+	}
+	var s ReproState
+	for _, st := range p.steps {
+		switch {
+		case st.state == stepWaiting:
+			s.Waiting++
+		case st.state == stepRunning:
+			s.Running = append(s.Running, RunningStage{st.addr, st.begin})
+		case st.outcome == StageFailed:
+			s.Failed++
+		case st.outcome == StageSkipped:
+			s.Skipped++
+		case st.outcome != StageLeftOut:
+			s.Done++
+		}
+	}
+	slices.SortStableFunc(s.Running, func(a, b RunningStage) int { return a.Begin.Compare(b.Begin) })
+	p.o.Watch(s)
+}
+
 func (p *repro) startReady(ctx context.Context) {
 	for p.running < p.o.Jobs && !p.stop && ctx.Err() == nil {
 		st := p.next()
@@ -573,6 +615,7 @@ func (p *repro) wait(ctx context.Context, later time.Time) error {
 	}
 	p.unlock()
 	p.unlock = nil
+	p.watched()
 	var ended []event
 	select {
 	case e := <-p.events:

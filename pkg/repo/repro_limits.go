@@ -2,6 +2,7 @@ package repo
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -126,6 +127,20 @@ func ParseResources(list []string) (map[string]float64, error) {
 	return totals, nil
 }
 
+// addResources completes totals by those of the configuration.
+func (r *Repo) addResources(o *ReproOptions) error {
+	if r.Config.Cairn.Resources == "" {
+		return nil
+	}
+	totals, err := ParseResources([]string{r.Config.Cairn.Resources})
+	if err != nil {
+		return errs.WithHint(errs.New(errs.Config, "cairn.%v", err), "Set it anew: cairn config cairn.resources gpu=1,mem=8GB")
+	}
+	maps.Copy(totals, o.Resources)
+	o.Resources = totals
+	return nil
+}
+
 // budget is what is left of mutexes and resources while stages run.
 type budget struct {
 	held  map[string]bool
@@ -153,7 +168,7 @@ func (b *budget) check(addr string, l limits) error {
 		switch {
 		case !known:
 			return errs.WithHint(errs.New(errs.Invalid, "stage '%s' needs the resource '%s', and how much of it there is was not said", addr, name),
-				"Say it: --resources %s=AMOUNT", name)
+				"Say it: --resources %[1]s=AMOUNT, or for good: cairn config cairn.resources %[1]s=AMOUNT", name)
 		case l.needs[name] > total:
 			return errs.New(errs.Invalid, "stage '%s' needs more of the resource '%s' than the %g there are", addr, name, total)
 		}

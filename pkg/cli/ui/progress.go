@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -90,6 +91,71 @@ func (b *bar) show() {
 		mpb.BarRemoveOnComplete(), mpb.BarFillerTrim())
 	if err == nil {
 		b.bar = bar
+	}
+}
+
+// maxLines is how many lines a [UI.Board] may have.
+const maxLines = 16
+
+// trimmed leaves out line ends.
+type trimmed struct{ w io.Writer }
+
+func (t trimmed) Write(p []byte) (int, error) {
+	_, err := t.w.Write(bytes.TrimRight(p, "\n"))
+	return len(p), err
+}
+
+// Board keeps lines at the bottom of the terminal, below what is said, until
+// stop is called. lines is called for each frame, also concurrently with the
+// caller. Where there is no terminal nothing is shown.
+func (u *UI) Board(lines func(now time.Time, width int) []string) (stop func()) {
+	if !u.bars || u.level == Quiet {
+		return func() {}
+	}
+	s := u.shared
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bars == nil {
+		s.bars = mpb.New(mpb.WithOutput(u.err.w), mpb.WithAutoRefresh(), mpb.ForceTTY())
+	}
+	var mu sync.Mutex
+	var frame []string
+	draw := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		frame = lines(u.now(), u.width()-1)
+		frame = frame[:min(len(frame), maxLines)]
+	}
+	// A bar is one line, and so is each of its extensions; one that writes
+	// nothing takes no room.
+	line := func(i int) mpb.BarFillerFunc {
+		return func(w io.Writer, _ decor.Statistics) error {
+			if i == 0 {
+				draw()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if i >= len(frame) {
+				return nil
+			}
+			_, err := io.WriteString(w, runewidth.Truncate(Clean(frame[i]), u.width()-1, "…")+"\n")
+			return err
+		}
+	}
+	var rest []mpb.BarFiller
+	for i := range maxLines - 1 {
+		rest = append(rest, line(i+1))
+	}
+	b, err := s.bars.Add(0, mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
+		return line(0)(trimmed{w}, st)
+	}), mpb.BarRemoveOnComplete(), mpb.BarFillerTrim(), mpb.BarBtmExtender(rest...))
+	if err != nil {
+		return func() {}
+	}
+	return func() {
+		b.Abort(true)
+		b.Wait()
+		s.stop() // the last frame is gone before anything else is said
 	}
 }
 
