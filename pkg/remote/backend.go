@@ -54,6 +54,21 @@ type Backend interface {
 	Close() error
 }
 
+// As finds an ability of b that not every backend has: [PartPutter],
+// [Describer], [Versioned]. Ask for it here and not by a type assertion: what
+// wraps a backend has no more abilities than what it wraps, and says so with a
+// method As(target any) bool, which fills a pointer to an ability it passes on,
+// with its own behaviour around it.
+func As[T any](b Backend) (ability T, ok bool) {
+	if ability, ok = b.(T); ok {
+		return ability, true
+	}
+	if w, wraps := b.(interface{ As(target any) bool }); wraps {
+		ok = w.As(&ability)
+	}
+	return ability, ok
+}
+
 // PartPutter is what a Backend has besides, if Properties.PartSize is not 0:
 // large values in parts, each of which can be tried again by itself.
 type PartPutter interface {
@@ -88,14 +103,14 @@ type Meta struct {
 	ModTime   time.Time
 }
 
-// Describer is what a Backend has besides if it can tell more of a value than
+// Describer is what a Backend has besides (see [As]) if it can tell more of a value than
 // its length: drivers of everything but plain folders.
 type Describer interface {
 	// Describe is Stat with all that is known of the value.
 	Describe(ctx context.Context, key string) (Entry, error)
 }
 
-// Versioned is what a Backend has besides if the place it writes to can keep
+// Versioned is what a Backend has besides (see [As]) if the place it writes to can keep
 // every version of a value: S3, GCS and Azure with versioning switched on.
 type Versioned interface {
 	// OpenVersion is Open of one version. One that is gone is NotFound.

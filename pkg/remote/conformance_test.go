@@ -28,6 +28,44 @@ func TestBackendS3(t *testing.T) {
 	remotetest.Run(t, func(t *testing.T) remote.Backend { return remote.OpenTestS3(t) })
 }
 
+func TestVersionsS3(t *testing.T) {
+	for name, wrap := range map[string]func(remote.Backend) remote.Backend{
+		"bare":    func(b remote.Backend) remote.Backend { return b },
+		"retried": func(b remote.Backend) remote.Backend { return remote.WithRetry(b, remote.RetryOptions{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			remotetest.RunVersions(t, func(t *testing.T) remote.Backend {
+				m := s3server.NewMemory(s3server.MemoryOptions{Versions: true})
+				t.Cleanup(m.Close)
+				return wrap(remote.OpenS3At(t, &m.Server, "some/prefix"))
+			})
+		})
+	}
+}
+
+// What wraps a backend has its abilities, and none besides.
+func TestAbilities(t *testing.T) {
+	t.Parallel()
+	if b := remote.WithRetry(struct{ remote.Backend }{remotetest.NewMemory()}, remote.RetryOptions{}); true {
+		_, parts := remote.As[remote.PartPutter](b)
+		_, describes := remote.As[remote.Describer](b)
+		_, versions := remote.As[remote.Versioned](b)
+		if parts || describes || versions {
+			t.Errorf("a plain backend, wrapped: parts %t, describes %t, versions %t", parts, describes, versions)
+		}
+	}
+	b := remote.WithRetry(remote.OpenTestS3(t), remote.RetryOptions{})
+	_, parts := remote.As[remote.PartPutter](b)
+	_, describes := remote.As[remote.Describer](b)
+	_, versions := remote.As[remote.Versioned](b)
+	if !parts || !describes || !versions {
+		t.Errorf("S3, wrapped: parts %t, describes %t, versions %t", parts, describes, versions)
+	}
+	if got, ok := remote.BackendOf(remote.NewStore(b, "s3")); !ok || got != b {
+		t.Errorf("the store's backend: %v, %t", got, ok)
+	}
+}
+
 func memoryFixture(m *remotetest.Memory) objecttest.Fixture {
 	return objecttest.Fixture{
 		Store: remote.NewStore(remote.WithRetry(m, remote.RetryOptions{}), "memory"),

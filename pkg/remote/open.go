@@ -58,6 +58,12 @@ func Open(ctx context.Context, c Config, env Env) (object.Store, error) {
 	if isFolder(c.URL) && c.URL != "" {
 		return openLocal(ctx, c, env)
 	}
+	// Those remotes keep files under their own names and have no objects.
+	for _, key := range []string{"worktree", "version_aware"} {
+		if on, err := parseBool(c.Options[key]); err == nil && on {
+			return nil, errs.New(errs.Unsupported, "remote %q: option %q is not supported", c.Name, key)
+		}
+	}
 	b, err := OpenBackend(ctx, c, env)
 	if err != nil {
 		return nil, err

@@ -56,8 +56,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // WithRetry returns b with patience and its limit: what fails as
 // errs.Unavailable is tried again, a download that breaks goes on where it
-// was, and what stands still for too long is ended as Unavailable. The result
-// is a [PartPutter] that works if b is one.
+// was, and what stands still for too long is ended as Unavailable. [As] finds
+// b's abilities in it, each with the same patience; a write that is tried
+// again may leave a version more than it says.
 func WithRetry(b Backend, o RetryOptions) Backend {
 	return &retrier{b: b, o: o.withDefaults()}
 }
@@ -67,7 +68,24 @@ type retrier struct {
 	o RetryOptions
 }
 
-var _ PartPutter = (*retrier)(nil)
+// As gives the abilities of what is wrapped, with patience.
+func (r *retrier) As(target any) bool {
+	switch t := target.(type) {
+	case *PartPutter:
+		b, ok := As[PartPutter](r.b)
+		*t = partRetrier{r, b}
+		return ok
+	case *Describer:
+		b, ok := As[Describer](r.b)
+		*t = describeRetrier{r, b}
+		return ok
+	case *Versioned:
+		b, ok := As[Versioned](r.b)
+		*t = versionRetrier{r, b}
+		return ok
+	}
+	return false
+}
 
 func (r *retrier) Properties() Properties { return r.b.Properties() }
 func (r *retrier) Close() error           { return r.b.Close() }
@@ -135,28 +153,36 @@ func (r *retrier) Delete(ctx context.Context, keys []string) error {
 
 // Put tries again only what can be read again.
 func (r *retrier) Put(ctx context.Context, key string, size int64, src io.Reader) error {
+	return r.put(ctx, src, func(ctx context.Context, src io.Reader) error { return r.b.Put(ctx, key, size, src) })
+}
+
+func (r *retrier) put(ctx context.Context, src io.Reader, put func(context.Context, io.Reader) error) error {
 	seeker, canSeek := src.(io.ReadSeeker)
 	if !canSeek {
 		w := newWatch(ctx, r.o.Stall)
 		defer w.end()
-		return orCtx(ctx, w.why(r.b.Put(w.ctx, key, size, fedReader{src, w})))
+		return orCtx(ctx, w.why(put(w.ctx, fedReader{src, w})))
 	}
 	return r.do(ctx, func(ctx context.Context, w *watch) error {
 		if _, err := seeker.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		return r.b.Put(ctx, key, size, fedSeeker{fedReader{seeker, w}, seeker})
+		return put(ctx, fedSeeker{fedReader{seeker, w}, seeker})
 	})
 }
 
-// List begins again after a failure and leaves out what it yielded before.
 func (r *retrier) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	return r.list(ctx, func(ctx context.Context) iter.Seq2[Entry, error] { return r.b.List(ctx, prefix) })
+}
+
+// list begins again after a failure and leaves out what it yielded before.
+func (r *retrier) list(ctx context.Context, list func(context.Context) iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		seed := maphash.MakeSeed()
 		seen := map[uint64]struct{}{} // 64 bits of each key, not the keys: listings are long
 		stopped := false
 		err := r.do(ctx, func(ctx context.Context, w *watch) error {
-			for e, err := range r.b.List(ctx, prefix) {
+			for e, err := range list(ctx) {
 				if err != nil {
 					return err
 				}
@@ -182,18 +208,28 @@ func (r *retrier) List(ctx context.Context, prefix string) iter.Seq2[Entry, erro
 }
 
 func (r *retrier) Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, int64, error) {
-	d := &download{r: r, ctx: ctx, key: key, off: off, n: n}
+	return r.download(ctx, key, off, n, func(ctx context.Context, off, n int64) (io.ReadCloser, int64, error) {
+		return r.b.Open(ctx, key, off, n)
+	})
+}
+
+func (r *retrier) download(ctx context.Context, key string, off, n int64, open opener) (io.ReadCloser, int64, error) {
+	d := &download{r: r, ctx: ctx, get: open, key: key, off: off, n: n}
 	if err := r.do(ctx, func(_ context.Context, w *watch) error { return d.open(ctx) }); err != nil {
 		return nil, 0, err
 	}
 	return d, d.size, nil
 }
 
+// opener opens a value at an offset.
+type opener func(ctx context.Context, off, n int64) (io.ReadCloser, int64, error)
+
 // download is a body that goes on after a break. Its digest is checked by
 // whoever reads it, so a value replaced meanwhile is noticed.
 type download struct {
 	r      *retrier
 	ctx    context.Context
+	get    opener
 	key    string
 	off, n int64 // what is still to come; n < 0 is to the end
 	size   int64 // of the whole value
@@ -206,13 +242,18 @@ type download struct {
 
 func (d *download) open(ctx context.Context) error {
 	w := newWatch(ctx, d.r.o.Stall)
-	body, size, err := d.r.b.Open(w.ctx, d.key, d.off, d.n)
+	body, size, err := d.get(w.ctx, d.off, d.n)
 	if err != nil {
 		err = w.why(err)
 		w.end()
 		return err
 	}
 	w.rest()
+	if d.w != nil && size != d.size {
+		body.Close()
+		w.end()
+		return errs.New(errs.Conflict, "read %s: it was replaced while it was read", d.key)
+	}
 	d.body, d.w, d.size = body, w, size
 	if d.left = max(0, size-d.off); d.n >= 0 {
 		d.left = min(d.left, d.n)
@@ -295,20 +336,65 @@ func (d *download) drop() {
 
 func (d *download) Close() error { d.drop(); return nil }
 
-// BeginParts starts a value in parts; each part is tried again by itself.
-func (r *retrier) BeginParts(ctx context.Context, key string) (parts Parts, err error) {
-	pp, ok := r.b.(PartPutter)
-	if !ok {
-		return nil, errs.New(errs.Unsupported, "this kind of remote takes no parts")
-	}
+type describeRetrier struct {
+	*retrier
+	b Describer
+}
+
+func (r describeRetrier) Describe(ctx context.Context, key string) (e Entry, err error) {
 	err = r.do(ctx, func(ctx context.Context, _ *watch) error {
-		parts, err = pp.BeginParts(ctx, key)
+		e, err = r.b.Describe(ctx, key)
+		return err
+	})
+	return e, err
+}
+
+type versionRetrier struct {
+	*retrier
+	b Versioned
+}
+
+func (r versionRetrier) OpenVersion(ctx context.Context, key, version string, off, n int64) (io.ReadCloser, int64, error) {
+	return r.download(ctx, key, off, n, func(ctx context.Context, off, n int64) (io.ReadCloser, int64, error) {
+		return r.b.OpenVersion(ctx, key, version, off, n)
+	})
+}
+
+func (r versionRetrier) PutVersion(ctx context.Context, key string, size int64, src io.Reader) (e Entry, err error) {
+	err = r.put(ctx, src, func(ctx context.Context, src io.Reader) error {
+		e, err = r.b.PutVersion(ctx, key, size, src)
+		return err
+	})
+	return e, err
+}
+
+func (r versionRetrier) DescribeVersion(ctx context.Context, key, version string) (e Entry, err error) {
+	err = r.do(ctx, func(ctx context.Context, _ *watch) error {
+		e, err = r.b.DescribeVersion(ctx, key, version)
+		return err
+	})
+	return e, err
+}
+
+func (r versionRetrier) ListVersions(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	return r.list(ctx, func(ctx context.Context) iter.Seq2[Entry, error] { return r.b.ListVersions(ctx, prefix) })
+}
+
+type partRetrier struct {
+	*retrier
+	b PartPutter
+}
+
+// BeginParts starts a value in parts; each part is tried again by itself.
+func (r partRetrier) BeginParts(ctx context.Context, key string) (parts Parts, err error) {
+	err = r.do(ctx, func(ctx context.Context, _ *watch) error {
+		parts, err = r.b.BeginParts(ctx, key)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &partsRetrier{r, parts}, nil
+	return &partsRetrier{r.retrier, parts}, nil
 }
 
 type partsRetrier struct {

@@ -41,6 +41,8 @@ const (
 	s3PageSize = 1000  // keys of a listing, and of a bulk deletion
 	s3MinPart  = 5e6   // S3's least part is 5 MiB; the store's parts are larger
 	s3MaxParts = 10000 // of one object
+	// s3MostWhole is what one request may carry: S3 takes 5 GiB.
+	s3MostWhole = 4 << 30
 	// s3Timeout bounds connecting, the first byte of an answer, and silence.
 	s3Timeout = time.Minute
 )
@@ -75,6 +77,8 @@ const (
 var _ interface {
 	Backend
 	PartPutter
+	Describer
+	Versioned
 } = (*s3Backend)(nil)
 
 func openS3(ctx context.Context, c Config, env Env) (Backend, error) {
@@ -234,22 +238,81 @@ func (b *s3Backend) Properties() Properties {
 func (b *s3Backend) Close() error { return b.bucket.Close() }
 
 func (b *s3Backend) Stat(ctx context.Context, key string) (int64, error) {
+	e, err := b.DescribeVersion(ctx, key, "")
+	return e.Size, err
+}
+
+// Describe is Stat with ETag, version and time.
+func (b *s3Backend) Describe(ctx context.Context, key string) (Entry, error) {
+	return b.DescribeVersion(ctx, key, "")
+}
+
+// DescribeVersion is Describe of one version, "" being the latest.
+func (b *s3Backend) DescribeVersion(ctx context.Context, key, version string) (Entry, error) {
 	if err := CheckKey(key); err != nil {
-		return 0, err
+		return Entry{}, err
 	}
-	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.o.bucket, Key: b.key(key),
+	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.o.bucket, Key: b.key(key), VersionId: orNil(version),
 		SSECustomerAlgorithm: b.o.customerAlg, SSECustomerKey: b.o.customerKey, SSECustomerKeyMD5: b.o.keyMD5})
 	if err != nil {
+		if version != "" && isNoVersion(err) {
+			return Entry{}, b.orNoBucket(ctx, b.noVersion(key, version))
+		}
 		err = b.explained(ctx, err)
 		if err = b.translate(err); errs.Is(err, errs.NotFound) {
 			err = b.orNoBucket(ctx, err)
 		}
-		return 0, err
+		return Entry{}, err
 	}
 	if out.ETag == nil || out.ContentLength == nil {
-		return 0, b.notS3()
+		return Entry{}, b.notS3()
 	}
-	return *out.ContentLength, nil
+	if err := b.checkVersion(key, version, out.VersionId); err != nil {
+		return Entry{}, err
+	}
+	return Entry{Key: key, Size: *out.ContentLength, Meta: s3Meta(out.ETag, out.VersionId, out.LastModified)}, nil
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// s3Meta is what S3 says of a value. Without versioning it calls the version
+// null, and DVC records none.
+func s3Meta(etag, version *string, at *time.Time) Meta {
+	m := Meta{ETag: strings.Trim(aws.ToString(etag), `"`), VersionID: aws.ToString(version), ModTime: aws.ToTime(at)}
+	if m.VersionID == "null" {
+		m.VersionID = ""
+	}
+	return m
+}
+
+// isNoVersion reports whether err says that there is no such version. Of an id
+// that cannot be one, some servers say that the request is bad; of a deletion,
+// that it cannot be read.
+func isNoVersion(err error) bool {
+	switch f := parseFailure(err); f.code {
+	case "NoSuchVersion", "InvalidArgument", "InvalidVersionId", "BadRequest":
+		return true
+	default:
+		return f.status == http.StatusNotFound || f.status == http.StatusMethodNotAllowed
+	}
+}
+
+// checkVersion refuses the answer of a server that knows no versions and gives
+// the latest value instead.
+func (b *s3Backend) checkVersion(key, want string, got *string) error {
+	if want == "" || got != nil && *got == want {
+		return nil
+	}
+	return errs.New(errs.Unsupported, "%s: asked for version %s of %s, the server answered with another", b.where, want, key)
+}
+
+func (b *s3Backend) noVersion(key, version string) error {
+	return errs.New(errs.NotFound, "%s: %s has no version %s", b.where, key, version)
 }
 
 // notS3 is for an answer that claims success but lacks what S3 always says: a
@@ -295,17 +358,23 @@ func (b *s3Backend) noBucket() error {
 }
 
 func (b *s3Backend) Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, int64, error) {
+	return b.OpenVersion(ctx, key, "", off, n)
+}
+
+// OpenVersion is Open of one version, "" being the latest.
+func (b *s3Backend) OpenVersion(ctx context.Context, key, version string, off, n int64) (io.ReadCloser, int64, error) {
 	if err := CheckKey(key); err != nil {
 		return nil, 0, err
 	}
 	if n == 0 {
 		// S3 has no empty ranges.
-		size, err := b.Stat(ctx, key)
-		return io.NopCloser(bytes.NewReader(nil)), size, err
+		e, err := b.DescribeVersion(ctx, key, version)
+		return io.NopCloser(bytes.NewReader(nil)), e.Size, err
 	}
 	opts := &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error {
 		var in *s3.GetObjectInput
 		if as(&in) {
+			in.VersionId = orNil(version)
 			in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = b.o.customerAlg, b.o.customerKey, b.o.keyMD5
 		}
 		return nil
@@ -313,8 +382,11 @@ func (b *s3Backend) Open(ctx context.Context, key string, off, n int64) (io.Read
 	r, err := b.bucket.NewRangeReader(ctx, *b.key(key), off, n, opts)
 	if err != nil {
 		if f := parseFailure(err); f.status == http.StatusRequestedRangeNotSatisfiable || f.code == "InvalidRange" {
-			size, serr := b.Stat(ctx, key)
-			return io.NopCloser(bytes.NewReader(nil)), size, serr
+			e, serr := b.DescribeVersion(ctx, key, version)
+			return io.NopCloser(bytes.NewReader(nil)), e.Size, serr
+		}
+		if version != "" && isNoVersion(err) {
+			return nil, 0, b.orNoBucket(ctx, b.noVersion(key, version))
 		}
 		return nil, 0, b.translate(err)
 	}
@@ -322,6 +394,10 @@ func (b *s3Backend) Open(ctx context.Context, key string, off, n int64) (io.Read
 	if r.As(&raw) && raw.ETag == nil {
 		r.Close()
 		return nil, 0, b.notS3()
+	}
+	if err := b.checkVersion(key, version, raw.VersionId); err != nil {
+		r.Close()
+		return nil, 0, err
 	}
 	left := max(0, r.Size()-off)
 	if n > 0 {
@@ -353,27 +429,32 @@ func (r *s3Body) Read(p []byte) (int, error) {
 
 func (r *s3Body) Close() error { return r.r.Close() }
 
-// Put sends a value in one request. S3 checks the MD5 that goes with it, and
-// answers with the MD5 of what it stored; a server that does neither is found
-// out once, by reading back.
 func (b *s3Backend) Put(ctx context.Context, key string, size int64, r io.Reader) error {
+	_, err := b.PutVersion(ctx, key, size, r)
+	return err
+}
+
+// PutVersion sends a value in one request. S3 checks the MD5 that goes with
+// it, and answers with the MD5 of what it stored; a server that does neither
+// is found out once, by reading back.
+func (b *s3Backend) PutVersion(ctx context.Context, key string, size int64, r io.Reader) (Entry, error) {
 	if err := CheckKey(key); err != nil {
-		return err
+		return Entry{}, err
 	}
 	body, ok := r.(io.ReadSeeker)
-	if !ok {
+	if !ok || size > s3MostWhole {
 		return b.putStream(ctx, key, size, r)
 	}
 	h := md5.New()
 	n, err := io.Copy(h, body)
 	if err != nil {
-		return err
+		return Entry{}, err
 	}
 	if n != size {
-		return errs.New(errs.Corrupt, "%s: %d bytes came for %s instead of %d", b.where, n, key, size)
+		return Entry{}, errs.New(errs.Corrupt, "%s: %d bytes came for %s instead of %d", b.where, n, key, size)
 	}
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return err
+		return Entry{}, err
 	}
 	sum := h.Sum(nil)
 	sum64 := base64.StdEncoding.EncodeToString(sum)
@@ -386,9 +467,9 @@ func (b *s3Backend) Put(ctx context.Context, key string, size int64, r io.Reader
 	}
 	out, err := b.client.PutObject(ctx, in)
 	if err != nil {
-		return b.translate(err)
+		return Entry{}, b.translate(err)
 	}
-	return b.checkStored(ctx, key, size, sum, out.ETag)
+	return Entry{Key: key, Size: size, Meta: s3Meta(out.ETag, out.VersionId, nil)}, b.checkStored(ctx, key, size, sum, out.ETag)
 }
 
 // checkStored compares the server's ETag with the MD5 of what was sent, if it
@@ -422,18 +503,18 @@ func (b *s3Backend) checkStored(ctx context.Context, key string, size int64, sum
 }
 
 // putStream is Put for what cannot be read twice, in parts as they come.
-func (b *s3Backend) putStream(ctx context.Context, key string, size int64, r io.Reader) error {
+func (b *s3Backend) putStream(ctx context.Context, key string, size int64, r io.Reader) (Entry, error) {
 	buf := make([]byte, min(size+1, max(wholeLimit, size/s3MaxParts+1)))
 	n, err := io.ReadFull(r, buf)
 	if err == io.EOF || err == io.ErrUnexpectedEOF || err == nil && int64(n) > size {
-		return b.Put(ctx, key, size, bytes.NewReader(buf[:n]))
+		return b.PutVersion(ctx, key, size, bytes.NewReader(buf[:n]))
 	}
 	if err != nil {
-		return err
+		return Entry{}, err
 	}
-	parts, err := b.BeginParts(ctx, key)
+	parts, err := b.beginParts(ctx, key)
 	if err != nil {
-		return err
+		return Entry{}, err
 	}
 	var total int64
 	count := 0
@@ -459,15 +540,17 @@ func (b *s3Backend) putStream(ctx context.Context, key string, size int64, r io.
 		actx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
 		defer cancel()
 		_ = parts.Abort(actx)
+		return Entry{}, err
 	}
-	return err
+	return parts.made, nil
 }
 
 // s3Parts is a multipart upload.
 type s3Parts struct {
-	b   *s3Backend
-	key string
-	id  *string
+	b    *s3Backend
+	key  string
+	id   *string
+	made Entry // by Complete
 
 	mu   sync.Mutex
 	tags map[int]*string
@@ -475,6 +558,14 @@ type s3Parts struct {
 
 // BeginParts starts a multipart upload.
 func (b *s3Backend) BeginParts(ctx context.Context, key string) (Parts, error) {
+	p, err := b.beginParts(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (b *s3Backend) beginParts(ctx context.Context, key string) (*s3Parts, error) {
 	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
@@ -525,22 +616,27 @@ func (p *s3Parts) Complete(ctx context.Context, n int, size int64) error {
 	}
 	p.mu.Unlock()
 	o := p.b.o
-	_, err := p.b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: &o.bucket, Key: p.b.key(p.key), UploadId: p.id,
+	out, err := p.b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: &o.bucket, Key: p.b.key(p.key), UploadId: p.id,
 		MultipartUpload:      &types.CompletedMultipartUpload{Parts: list},
 		SSECustomerAlgorithm: o.customerAlg, SSECustomerKey: o.customerKey, SSECustomerKeyMD5: o.keyMD5})
 	// An upload that is gone may be one whose completion was not heard of.
 	if f := parseFailure(err); err != nil && f.code != "NoSuchUpload" {
 		return p.b.translate(err)
 	}
-	got, serr := p.b.Stat(ctx, p.key)
+	var version string
+	if err == nil {
+		version = s3Meta(nil, out.VersionId, nil).VersionID
+	}
+	got, serr := p.b.DescribeVersion(ctx, p.key, version)
 	switch {
 	case serr != nil && err != nil:
 		return p.b.translate(err)
 	case serr != nil:
 		return serr
-	case got != size:
-		return errs.New(errs.Unavailable, "%s: the server stored %d bytes instead of %d", p.b.where, got, size)
+	case got.Size != size:
+		return errs.New(errs.Unavailable, "%s: the server stored %d bytes instead of %d", p.b.where, got.Size, size)
 	}
+	p.made = got
 	return nil
 }
 
@@ -564,10 +660,14 @@ func (g listGuard) Do(req *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode != http.StatusOK || req.Method != http.MethodGet || !req.URL.Query().Has("max-keys") {
 		return resp, err
 	}
+	root := "ListBucketResult"
+	if req.URL.Query().Has("versions") {
+		root = "VersionsResult" // some servers have more before it than S3
+	}
 	const head = 1024 // room for a declaration, comments and a name space
 	body := bufio.NewReaderSize(resp.Body, head)
 	start, _ := body.Peek(head) // shorter at the end; an error comes again
-	if !bytes.Contains(start, []byte("ListBucketResult")) {
+	if !bytes.Contains(start, []byte(root)) {
 		resp.Body.Close()
 		return nil, g.b.notS3()
 	}
@@ -600,7 +700,12 @@ func (b *s3Backend) List(ctx context.Context, prefix string) iter.Seq2[Entry, er
 				if !ok || !strings.HasPrefix(key, prefix) || key == "" || strings.HasSuffix(key, "/") {
 					continue
 				}
-				if !yield(Entry{Key: key, Size: o.Size}, nil) {
+				e := Entry{Key: key, Size: o.Size, Meta: Meta{ModTime: o.ModTime}}
+				var raw types.Object
+				if o.As(&raw) {
+					e.Meta = s3Meta(raw.ETag, nil, raw.LastModified)
+				}
+				if !yield(e, nil) {
 					return
 				}
 			}
@@ -608,6 +713,37 @@ func (b *s3Backend) List(ctx context.Context, prefix string) iter.Seq2[Entry, er
 				return
 			}
 			token = next
+		}
+	}
+}
+
+// ListVersions yields the latest version of each key.
+func (b *s3Backend) ListVersions(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		full := b.o.prefix + prefix
+		in := &s3.ListObjectVersionsInput{Bucket: &b.o.bucket, Prefix: &full, MaxKeys: aws.Int32(s3PageSize)}
+		for {
+			page, err := b.client.ListObjectVersions(ctx, in)
+			if err != nil {
+				if err = b.translate(err); errs.Is(err, errs.NotFound) {
+					err = b.noBucket()
+				}
+				yield(Entry{}, err)
+				return
+			}
+			for _, v := range page.Versions {
+				key, ok := strings.CutPrefix(aws.ToString(v.Key), b.o.prefix)
+				if !ok || !strings.HasPrefix(key, prefix) || key == "" || strings.HasSuffix(key, "/") || !aws.ToBool(v.IsLatest) {
+					continue
+				}
+				if !yield(Entry{Key: key, Size: aws.ToInt64(v.Size), Meta: s3Meta(v.ETag, v.VersionId, v.LastModified)}, nil) {
+					return
+				}
+			}
+			if !aws.ToBool(page.IsTruncated) {
+				return
+			}
+			in.KeyMarker, in.VersionIdMarker = page.NextKeyMarker, page.NextVersionIdMarker
 		}
 	}
 }

@@ -28,7 +28,7 @@ func TestOpenRefuses(t *testing.T) {
 		kind    errs.Kind
 		text    string
 	}{
-		"no driver":         {"gs://bucket", nil, errs.Unsupported, "gs://"},
+		"no driver":         {"ftp://host", nil, errs.Unsupported, "ftp://"},
 		"no url":            {"", nil, errs.Config, "url"},
 		"no bucket":         {"s3://", nil, errs.Config, "s3://bucket/path"},
 		"query":             {"s3://b/p?versionId=1", nil, errs.Config, "url"},
@@ -367,7 +367,7 @@ func TestS3LegacyListing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for e, err := range b.List(t.Context(), "a/") {
-		if err != nil || e != (Entry{Key: "a/b", Size: 3}) {
+		if err != nil || e.Key != "a/b" || e.Size != 3 {
 			t.Errorf("got %v, %v", e, err)
 		}
 	}

@@ -129,7 +129,7 @@ func (b *s3Backend) scrub(msg string) string {
 func (b *s3Backend) classify(f s3Failure, err error) (errs.Kind, string) {
 	region := f.header.Get("X-Amz-Bucket-Region")
 	switch f.code {
-	case "NoSuchKey":
+	case "NoSuchKey", "NoSuchVersion":
 		return errs.NotFound, ""
 	case "InvalidBucketName", "AllAccessDisabled":
 		return errs.Config, fmt.Sprintf("Check the bucket's name: cairn remote modify %s url s3://BUCKET/PATH", b.name)

@@ -87,10 +87,7 @@ func (o *s3Options) set(c Config, env Env, key, value string) (err error) {
 	case "verify", "cache_regions":
 		flag(new(bool)) // cairn always verifies, and asks for a region once
 	case "worktree", "version_aware":
-		var on bool
-		if flag(&on); on {
-			return errs.New(errs.Unsupported, "remote %q: option %q is not supported", c.Name, key)
-		}
+		flag(new(bool)) // see Open
 	case "listobjects":
 		flag(&o.legacyLst)
 	case "region":

@@ -55,6 +55,20 @@ func NewStore(b Backend, name string) *Store {
 // Close releases the backend's connections.
 func (s *Store) Close() error { return s.b.Close() }
 
+// Backend is what the store keeps its objects in: for values there that are no
+// objects, such as runs. Their keys are relative to the remote's address. It
+// is closed with the store.
+func (s *Store) Backend() Backend { return s.b }
+
+// BackendOf returns the backend below an object store that has one: every
+// remote but a folder of this machine.
+func BackendOf(s object.Store) (Backend, bool) {
+	if w, ok := s.(interface{ Backend() Backend }); ok {
+		return w.Backend(), true
+	}
+	return nil, false
+}
+
 // Properties are the backend's.
 func (s *Store) Properties() object.Properties { return s.p.Properties }
 
@@ -195,7 +209,7 @@ func (s *Store) put(ctx context.Context, d object.Digest, size int64, r io.Reade
 		defer b.free()
 	}
 	p := &prover{d: d, size: size, r: r, h: d.Algorithm().New()}
-	if pp, ok := s.b.(PartPutter); ok && s.p.PartSize > 0 {
+	if pp, ok := As[PartPutter](s.b); ok && s.p.PartSize > 0 {
 		return s.putParts(ctx, pp, d.Key(), size, p)
 	}
 	if size < 0 {

@@ -396,13 +396,28 @@ func (f *Faulty) List(ctx context.Context, prefix string) iter.Seq2[remote.Entry
 	}
 }
 
-// BeginParts starts a value in parts, if the backend below can.
-func (f *Faulty) BeginParts(ctx context.Context, key string) (p remote.Parts, err error) {
+// As gives the abilities of the backend below that can fail on demand.
+func (f *Faulty) As(target any) bool {
+	t, ok := target.(*remote.PartPutter)
+	if !ok {
+		return false
+	}
+	b, ok := remote.As[remote.PartPutter](f.Backend)
+	*t = faultyPutter{f, b}
+	return ok
+}
+
+type faultyPutter struct {
+	*Faulty
+	b remote.PartPutter
+}
+
+func (f faultyPutter) BeginParts(ctx context.Context, key string) (p remote.Parts, err error) {
 	err = f.around(ctx, "begin", key, func() error {
-		p, err = f.Backend.(remote.PartPutter).BeginParts(ctx, key)
+		p, err = f.b.BeginParts(ctx, key)
 		return err
 	})
-	return &faultyParts{f, p, key}, err
+	return &faultyParts{f.Faulty, p, key}, err
 }
 
 type faultyParts struct {

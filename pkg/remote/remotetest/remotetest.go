@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) remote.Backend) {
 		"parts aborted":  partsAborted,
 		"many requests":  manyRequests,
 		"no seek needed": noSeek,
+		"describe":       describes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -369,7 +370,11 @@ func beginParts(t *testing.T, b remote.Backend, key string) (remote.Parts, int) 
 	if p.PartSize == 0 {
 		t.Skip("the backend takes no parts")
 	}
-	parts, err := b.(remote.PartPutter).BeginParts(t.Context(), key)
+	pp, ok := remote.As[remote.PartPutter](b)
+	if !ok {
+		t.Fatal("the backend has a part size and takes no parts")
+	}
+	parts, err := pp.BeginParts(t.Context(), key)
 	if err != nil {
 		t.Fatalf("begin parts: %v", err)
 	}
@@ -443,5 +448,151 @@ func noSeek(t *testing.T, b remote.Backend) {
 			t.Fatalf("put a stream of %d bytes: %v", n, err)
 		}
 		want(t, b, "k", v)
+	}
+}
+
+// describes: who can tell more of a value than its length tells it of each, and
+// something else when the value is another.
+func describes(t *testing.T, b remote.Backend) {
+	d, ok := remote.As[remote.Describer](b)
+	if !ok {
+		return
+	}
+	seen := map[string]bool{}
+	for _, v := range []string{"first", "other"} {
+		put(t, b, "a/k", []byte(v))
+		e, err := d.Describe(t.Context(), "a/k")
+		again, aerr := d.Describe(t.Context(), "a/k")
+		switch {
+		case err != nil || aerr != nil:
+			t.Fatalf("describe: %v, %v", err, aerr)
+		case e.Key != "a/k" || e.Size != 5:
+			t.Errorf("describe: got %q of %d bytes", e.Key, e.Size)
+		case e.Meta != again.Meta:
+			t.Errorf("describe: %+v, then %+v", e.Meta, again.Meta)
+		}
+		seen[e.Meta.ETag+"|"+e.Meta.Checksum+"|"+e.Meta.ModTime.String()] = true
+		for l, err := range b.List(t.Context(), "a/") {
+			if err != nil || l.Meta.ETag != "" && l.Meta.ETag != e.Meta.ETag {
+				t.Errorf("list: %+v, %v, want the ETag %q", l, err, e.Meta.ETag)
+			}
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("two values are described alike: %v", seen)
+	}
+	for _, k := range []string{"a/missing", "a"} {
+		if _, err := d.Describe(t.Context(), k); !errs.Is(err, errs.NotFound) {
+			t.Errorf("describe missing %q: %v", k, err)
+		}
+	}
+}
+
+// RunVersions tests the [remote.Versioned] side of the backends that open makes,
+// each fresh and empty, in a place that keeps every version.
+func RunVersions(t *testing.T, open func(t *testing.T) remote.Backend) {
+	for name, test := range map[string]func(*testing.T, remote.Backend, remote.Versioned){
+		"versions":      versions,
+		"list versions": listVersions,
+		"gone versions": goneVersions,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := open(t)
+			defer b.Close()
+			v, ok := remote.As[remote.Versioned](b)
+			if !ok {
+				t.Fatal("the backend knows no versions")
+			}
+			test(t, b, v)
+		})
+	}
+}
+
+func putVersion(t *testing.T, v remote.Versioned, key string, value []byte) remote.Entry {
+	t.Helper()
+	e, err := v.PutVersion(t.Context(), key, int64(len(value)), bytes.NewReader(value))
+	if err != nil || e.Meta.VersionID == "" || e.Meta.ETag == "" || e.Size != int64(len(value)) || e.Key != key {
+		t.Fatalf("put %q: got %+v, %v", key, e, err)
+	}
+	return e
+}
+
+func versions(t *testing.T, b remote.Backend, v remote.Versioned) {
+	values := [][]byte{[]byte("first, the longest"), {}, []byte("third"), objecttest.Bytes(1, 9<<20), []byte("last")}
+	var made []remote.Entry
+	for _, value := range values {
+		made = append(made, putVersion(t, v, "a/k", value))
+	}
+	for i, e := range made {
+		id := e.Meta.VersionID
+		for _, lo := range []int{0, len(values[i]) / 2} {
+			r, size, err := v.OpenVersion(t.Context(), "a/k", id, int64(lo), -1)
+			if err != nil {
+				t.Fatalf("open version %d: %v", i, err)
+			}
+			got, err := io.ReadAll(r)
+			r.Close()
+			if err != nil || size != int64(len(values[i])) || !bytes.Equal(got, values[i][lo:]) {
+				t.Errorf("open version %d from %d: got %d bytes of %d, %v", i, lo, len(got), size, err)
+			}
+		}
+		d, err := v.DescribeVersion(t.Context(), "a/k", id)
+		if err != nil || d.Size != e.Size || d.Meta.VersionID != id || d.Meta.ETag != e.Meta.ETag {
+			t.Errorf("describe version %d: got %+v, %v, want %+v", i, d, err, e)
+		}
+	}
+	last := made[len(made)-1]
+	if d, ok := remote.As[remote.Describer](b); !ok {
+		t.Error("a versioned backend describes nothing")
+	} else if e, err := d.Describe(t.Context(), "a/k"); err != nil || e.Meta.VersionID != last.Meta.VersionID || e.Meta.ETag != last.Meta.ETag {
+		t.Errorf("describe: got %+v, %v, want the last version %+v", e, err, last)
+	}
+	want(t, b, "a/k", values[len(values)-1])
+}
+
+func listVersions(t *testing.T, b remote.Backend, v remote.Versioned) {
+	latest := map[string]remote.Entry{}
+	for round := range 3 {
+		for i := range 4 {
+			k := fmt.Sprintf("a/%d", i)
+			latest[k] = putVersion(t, v, k, objecttest.Bytes(uint64(round), 10*round+i))
+		}
+	}
+	putVersion(t, v, "b", []byte("elsewhere"))
+	if err := b.Delete(t.Context(), []string{"a/2"}); err != nil {
+		t.Fatalf("delete: %v", err)
+	}
+	delete(latest, "a/2")
+	for e, err := range v.ListVersions(t.Context(), "a/") {
+		want := latest[e.Key]
+		if err != nil || want.Key == "" || e.Size != want.Size || e.Meta.VersionID != want.Meta.VersionID || e.Meta.ETag != want.Meta.ETag {
+			t.Errorf("list versions: got %+v, %v, want %+v", e, err, want)
+		}
+		delete(latest, e.Key)
+	}
+	if len(latest) > 0 {
+		t.Errorf("list versions lacks %v", latest)
+	}
+}
+
+func goneVersions(t *testing.T, b remote.Backend, v remote.Versioned) {
+	e := putVersion(t, v, "a/k", []byte("value"))
+	if err := b.Delete(t.Context(), []string{"a/k"}); err != nil {
+		t.Fatalf("delete: %v", err)
+	}
+	wantMissing(t, b, "a/k")
+	if r, _, err := v.OpenVersion(t.Context(), "a/k", e.Meta.VersionID, 0, -1); err != nil {
+		t.Errorf("a version under a deletion: %v", err)
+	} else {
+		r.Close()
+	}
+	for _, c := range [][2]string{{"a/k", e.Meta.VersionID + "x"}, {"a/other", e.Meta.VersionID}, {"a/k", "0"}} {
+		if _, err := v.DescribeVersion(t.Context(), c[0], c[1]); !errs.Is(err, errs.NotFound) {
+			t.Errorf("describe version %q of %q: %v", c[1], c[0], err)
+		}
+		if _, _, err := v.OpenVersion(t.Context(), c[0], c[1], 0, -1); !errs.Is(err, errs.NotFound) {
+			t.Errorf("open version %q of %q: %v", c[1], c[0], err)
+		}
 	}
 }

@@ -29,6 +29,8 @@ type MemoryOptions struct {
 	Region string
 	TLS    bool // https, with a certificate that nobody trusts yet
 	Public bool // unsigned requests are let in
+
+	Versions bool // the bucket keeps every version of a value
 }
 
 // Memory is an S3 server in the process, safe for concurrent use.
@@ -74,6 +76,13 @@ func NewMemory(o MemoryOptions) *Memory {
 	m := &Memory{Server: newServer(o.Region), public: o.Public, mem: s3mem.New()}
 	if err := m.mem.CreateBucket(m.Bucket); err != nil {
 		panic(err) // an empty one has room
+	}
+	if o.Versions {
+		var c gofakes3.VersioningConfiguration
+		c.SetEnabled(true)
+		if err := m.mem.SetVersioningConfiguration(m.Bucket, c); err != nil {
+			panic(err)
+		}
 	}
 	m.http = httptest.NewUnstartedServer(m.handler(gofakes3.New(m.mem).Server()))
 	m.http.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that distrust the certificate
@@ -177,9 +186,21 @@ func (m *Memory) handler(next http.Handler) http.Handler {
 			refuse(rec, status, code, msg)
 			return
 		}
+		if r.Method == http.MethodHead && r.URL.Query().Has("versionId") {
+			// The server below answers this for the latest version.
+			get := r.Clone(r.Context())
+			get.Method = http.MethodGet
+			next.ServeHTTP(headless{rec}, get)
+			return
+		}
 		next.ServeHTTP(rec, r)
 	})
 }
+
+// headless drops the body of an answer.
+type headless struct{ http.ResponseWriter }
+
+func (headless) Write(p []byte) (int, error) { return len(p), nil }
 
 func (m *Memory) fails() (status int, fails bool) {
 	m.mu.Lock()
