@@ -63,6 +63,7 @@ type objectDB struct {
 	hashLen   int
 	dirs      []string // objects folders: our own, then alternates
 	byProgram bool     // all reading is left to the git program
+	folders   folders
 
 	mu     sync.Mutex
 	stores []*objectStore // one for each folder

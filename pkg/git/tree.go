@@ -2,7 +2,9 @@ package git
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -22,9 +24,6 @@ import (
 type Tree struct {
 	db   *objectDB
 	root string
-
-	mu    sync.Mutex
-	trees map[string][]treeEntry // by SHA
 }
 
 var (
@@ -66,7 +65,7 @@ func (r *Repo) Tree(sha string) (*Tree, error) {
 	} else if t != typeTree {
 		return nil, errs.New(errs.NotFound, "the Git object %s has no files", sha)
 	}
-	return &Tree{db: db, root: id, trees: map[string][]treeEntry{}}, nil
+	return &Tree{db: db, root: id}, nil
 }
 
 // Blob returns the content of a file by its SHA.
@@ -89,10 +88,34 @@ func (db *objectDB) blob(sha string) ([]byte, error) {
 	return data, nil
 }
 
+// folders remembers parsed folders, of which commits share most.
+type folders struct {
+	mu      sync.Mutex
+	lists   map[string][]treeEntry // by SHA
+	entries int
+}
+
+// maxEntries bounds the entries remembered, which are about 100 bytes each.
+const maxEntries = 1 << 19
+
+func (f *folders) get(sha string) ([]treeEntry, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list, ok := f.lists[sha]
+	return list, ok
+}
+
+func (f *folders) put(sha string, list []treeEntry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.entries += len(list) + 1; f.lists == nil || f.entries > maxEntries {
+		f.lists, f.entries = map[string][]treeEntry{}, len(list)+1
+	}
+	f.lists[sha] = list
+}
+
 func (t *Tree) read(sha string) ([]treeEntry, error) {
-	t.mu.Lock()
-	list, ok := t.trees[sha]
-	t.mu.Unlock()
+	list, ok := t.db.folders.get(sha)
 	if ok {
 		return list, nil
 	}
@@ -107,9 +130,7 @@ func (t *Tree) read(sha string) ([]treeEntry, error) {
 	if err != nil {
 		return nil, &errs.Error{Kind: errs.Corrupt, Msg: "the Git folder " + sha, Err: err}
 	}
-	t.mu.Lock()
-	t.trees[sha] = list
-	t.mu.Unlock()
+	t.db.folders.put(sha, list)
 	return list, nil
 }
 
@@ -274,6 +295,59 @@ func (t *Tree) File(name string) (File, error) {
 		return File{}, pathError("stat", name, errs.New(errs.Invalid, "is a folder"))
 	}
 	return File{Path: name, Blob: e.sha, Mode: e.mode}, nil
+}
+
+// ID is the SHA of the file, link or folder at a path. What has the same SHA
+// has the same content.
+func (t *Tree) ID(name string) (string, error) {
+	e, err := t.lookup("stat", name)
+	return e.sha, err
+}
+
+// Digest sums up the files of chosen names below a folder of a commit: their
+// paths and contents, and nothing else. It is "" if there are none. seen holds
+// what is known of folders already; use one for one choice of names.
+func (t *Tree) Digest(dir string, choose func(name string) bool, seen map[string]string) (string, error) {
+	e, err := t.lookup("readdir", dir)
+	if err != nil {
+		return "", err
+	}
+	return t.digest(e, choose, seen, 0)
+}
+
+func (t *Tree) digest(dir treeEntry, choose func(string) bool, seen map[string]string, depth int) (string, error) {
+	if sum, ok := seen[dir.sha]; ok {
+		return sum, nil
+	}
+	if depth > maxTreeDepth {
+		return "", errs.New(errs.Corrupt, "the Git folder %s is nested too deeply", dir.sha)
+	}
+	list, err := t.list(dir)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	some := false
+	for _, e := range list {
+		id := e.sha
+		if e.mode.IsDir() {
+			if id, err = t.digest(e, choose, seen, depth+1); err != nil {
+				return "", err
+			}
+		} else if !choose(e.name) {
+			id = ""
+		}
+		if id != "" {
+			some = true
+			fmt.Fprintf(h, "%q %v %s\n", e.name, e.mode, id)
+		}
+	}
+	sum := ""
+	if some {
+		sum = hex.EncodeToString(h.Sum(nil))
+	}
+	seen[dir.sha] = sum
+	return sum, nil
 }
 
 // Files lists the files and links below a folder, "." for all, in the order

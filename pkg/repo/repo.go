@@ -64,6 +64,7 @@ type Repo struct {
 	cwd      string // of the user, relative to Root; may begin with ".."
 	state    *index.State
 	stages   *Stages
+	history  *history
 }
 
 const (
@@ -174,7 +175,10 @@ func (r *Repo) openCache() error {
 }
 
 // Close releases the repository.
-func (r *Repo) Close() error { return errors.Join(r.Cache.Close(), r.Dir.Close()) }
+func (r *Repo) Close() error {
+	r.history.close()
+	return errors.Join(r.Cache.Close(), r.Dir.Close())
+}
 
 func (r *Repo) now() time.Time { return r.env.Now() }
 

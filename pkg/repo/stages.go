@@ -113,6 +113,7 @@ func (w *stageWalk) enter(sub, name string, rules *ignore.Dir) error {
 // path.
 type Stages struct {
 	All   []*pipeline.Stage
+	Files []*pipeline.File // what the stages stand in
 	Graph *pipeline.Graph
 	outs  map[string]*pipeline.Out
 	file  map[string][]*pipeline.Stage
@@ -253,13 +254,54 @@ func (r *Repo) treeAt(ctx context.Context, rev string) (fs.FS, error) {
 	return tree, nil
 }
 
+// workspaceSkip leaves out what Git ignores.
+func (r *Repo) workspaceSkip() func(string, bool) bool {
+	if r.Git == nil {
+		return nil
+	}
+	return r.gitIgnored
+}
+
 func (r *Repo) loadStages(ctx context.Context, src fs.FS, m *ignore.Matcher, rev string) (*Stages, error) {
+	var skip func(string, bool) bool
+	if rev == "" {
+		skip = r.workspaceSkip()
+	}
+	p, err := r.loadPipeline(ctx, src, m, skip)
+	if err != nil {
+		return nil, err
+	}
+	graph, err := p.Graph()
+	if err != nil && rev == "" {
+		return nil, err // of a commit, nothing is built or checked out at once
+	}
+	if rev == "" {
+		if err := r.checkAlgorithms(p.Stages); err != nil {
+			return nil, err
+		}
+	}
+	s := newStages(p.Stages)
+	s.Files, s.Graph = p.Files, graph
+	return s, nil
+}
+
+// loadStageFiles reads stages to be looked at only: they need not be fit to
+// be built.
+func (r *Repo) loadStageFiles(ctx context.Context, src fs.FS, m *ignore.Matcher, skip func(string, bool) bool) (*Stages, error) {
+	p, err := r.loadPipeline(ctx, src, m, skip)
+	if err != nil {
+		return nil, err
+	}
+	s := newStages(p.Stages)
+	s.Files = p.Files
+	return s, nil
+}
+
+// loadPipeline reads all stage files but those that skip, which may be nil,
+// leaves out.
+func (r *Repo) loadPipeline(ctx context.Context, src fs.FS, m *ignore.Matcher, skip func(string, bool) bool) (*pipeline.Pipeline, error) {
 	l := pipeline.NewLoader(src, r.loaderOptions(m))
 	var files []string
-	var skip func(string, bool) bool
-	if rev == "" && r.Git != nil {
-		skip = r.gitIgnored
-	}
 	err := walkUnskipped(src, m, ".", skip, func(file string) []string {
 		if ctx.Err() != nil {
 			return nil
@@ -287,18 +329,7 @@ func (r *Repo) loadStages(ctx context.Context, src fs.FS, m *ignore.Matcher, rev
 	if len(p.Errors) > 0 {
 		return nil, p.Errors[0]
 	}
-	graph, err := p.Graph()
-	if err != nil && rev == "" {
-		return nil, err // of a commit, nothing is built or checked out at once
-	}
-	if rev == "" {
-		if err := r.checkAlgorithms(p.Stages); err != nil {
-			return nil, err
-		}
-	}
-	s := newStages(p.Stages)
-	s.Graph = graph
-	return s, nil
+	return p, nil
 }
 
 // gitIgnored reports whether Git's ignore files cover a path.

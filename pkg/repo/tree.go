@@ -175,13 +175,19 @@ func (t *tree) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.stages = &Stages{outs: map[string]*pipeline.Out{}}
+	t.stages = cachedOuts(all)
+	return nil
+}
+
+// cachedOuts are the outs whose bytes the cache has or had.
+func cachedOuts(all *Stages) *Stages {
+	s := &Stages{outs: map[string]*pipeline.Out{}}
 	for p, o := range all.outs {
 		if o.Cache && !o.IsExternal() && !outOfRoot(p) {
-			t.stages.outs[p] = o
+			s.outs[p] = o
 		}
 	}
-	return nil
+	return s
 }
 
 // commitFS is [Repo.treeAt] with links shown as links also below Git's root.
@@ -639,9 +645,18 @@ func (t *tree) manifest(ctx context.Context, o *pipeline.Out) (object.Manifest, 
 	return m, nil
 }
 
-// fetch reads a manifest from the remote that the options name, or the out's
-// own, or the default one.
+// fetch reads a manifest from the out's remote.
 func (t *tree) fetch(ctx context.Context, o *pipeline.Out) (object.Manifest, error) {
+	s, err := t.storeOf(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return object.ReadManifest(ctx, s, o.Digest)
+}
+
+// storeOf opens the out's own remote, or the one that the options name, or the
+// default one.
+func (t *tree) storeOf(ctx context.Context, o *pipeline.Out) (object.Store, error) {
 	use := t.remote
 	if o.Remote != "" {
 		var err error
@@ -664,7 +679,7 @@ func (t *tree) fetch(ctx context.Context, o *pipeline.Out) (object.Manifest, err
 		}
 		t.stores[use.Name] = s
 	}
-	return object.ReadManifest(ctx, s, o.Digest)
+	return s, nil
 }
 
 // sourceRemote is the remote that the options name, nil if there is none.
