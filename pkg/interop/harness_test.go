@@ -21,7 +21,7 @@ import (
 var update = flag.Bool("update", false, "record DVC's side of the scenarios anew (needs CAIRN_DVC)")
 
 // stepLimit bounds one command. A tool that waits for a lock or a prompt must not hang the suite.
-const stepLimit = 2 * time.Minute
+const stepLimit = 5 * time.Minute
 
 var (
 	dvcTool   *tool // the real DVC, nil without CAIRN_DVC
