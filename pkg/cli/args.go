@@ -182,6 +182,9 @@ func flagsOf(cmd *cobra.Command) []*pflag.Flag {
 func (p *parser) next() error {
 	arg := p.take()
 	if !p.verbatim && arg == "--" {
+		if p.cmd.Annotations[remainderKey] != "" {
+			return p.takePositional(arg) // argparse leaves it to the other command line
+		}
 		p.verbatim = true
 		return nil
 	}
@@ -218,9 +221,6 @@ func (p *parser) takePositional(arg string) error {
 	}
 	p.positional = append(p.positional, arg)
 	if p.cmd.Annotations[remainderKey] != "" {
-		if len(p.rest) > 0 && p.rest[0] == "--" {
-			p.rest = p.rest[1:]
-		}
 		p.positional = append(p.positional, p.rest...)
 		p.rest = nil
 	}

@@ -92,7 +92,7 @@ func TestParseArgs(t *testing.T) {
 		{"config a.b c", parsed{Path: "cairn config", Args: []string{"a.b", "c"}}},
 		{"remote add n u", parsed{Path: "cairn remote add", Args: []string{"n", "u"}}},
 		{"run --glob python --glob -x", parsed{Path: "cairn run", Args: []string{"python", "--glob", "-x"}, Glob: true}},
-		{"run --glob -- python --glob", parsed{Path: "cairn run", Args: []string{"python", "--glob"}, Glob: true}},
+		{"run --glob -- python --glob", parsed{Path: "cairn run", Args: []string{"--", "python", "--glob"}, Glob: true}},
 		{"need -n s x", parsed{Path: "cairn need", Args: []string{"x"}}},
 	}
 	for _, tt := range tests {

@@ -69,6 +69,15 @@ func AddStage(file string, text []byte, name string, def *yamlfmt.Map) ([]byte, 
 	}), nil)
 }
 
+// HasStage reports whether a dvc.yaml has a stage or group of that name.
+func HasStage(file string, text []byte, name string) (bool, error) {
+	e, err := newEdit(file, text)
+	if err != nil {
+		return false, err
+	}
+	return e.stages.Has(name), nil
+}
+
 // RemoveStage returns the text of a dvc.yaml without a stage. It is nil if
 // nothing is left: the file is to be deleted. Other sections stay when the
 // last stage goes, unlike with DVC, which deletes them.

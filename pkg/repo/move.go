@@ -54,8 +54,12 @@ func (r *Repo) movable(stages *Stages, from string) (*pipeline.Out, error) {
 	switch {
 	case t == nil || t.Under != "":
 		return nil, errs.New(errs.NotFound, "Unable to find DVC file with output '%s'", from)
-	case !t.Stage.IsPointer() || len(t.Stage.Outs) != 1:
-		return nil, errs.New(errs.Unsupported, "unable to move '%s': it is an output of %s; change its path there", from, t.Stage.Address())
+	case !t.Stage.IsPointer():
+		addr := r.address(t.Stage)
+		return nil, errs.New(errs.Unsupported, "move is not permitted for stages that are not data sources. "+
+			"You need to either move '%s' to a new location and edit it by hand, or remove '%s' and create a new one at the desired location.", addr, addr)
+	case len(t.Stage.Outs) != 1:
+		return nil, errs.New(errs.Unsupported, "unable to move '%s': it is one of several outputs of %s; change its path there", from, r.address(t.Stage))
 	}
 	return t.Out, nil
 }
@@ -78,8 +82,13 @@ func (r *Repo) moveTarget(stages *Stages, old, to string) (string, error) {
 	switch t := stages.Find(dst); {
 	case dst == old:
 		return dst, nil
+	case pipeline.IsStageFile(path.Base(dst)):
+		return "", errs.New(errs.Invalid, "DVC file '%s' cannot be an output.", r.Show(dst))
+	case t != nil && t.Under == "":
+		addr := r.address(t.Stage)
+		return "", errs.New(errs.Conflict, "output '%s' is already specified in stage: '%s'.\nUse `dvc remove %s` to stop tracking the overlapping output.", r.Show(dst), addr, addr)
 	case t != nil:
-		return "", errs.New(errs.Conflict, "'%s' is tracked already, by %s", r.Show(dst), t.Stage.Address())
+		return "", errs.New(errs.Conflict, "'%s' lies in '%s', which %s tracks", r.Show(dst), r.Show(t.Out.RepoPath()), r.address(t.Stage))
 	case strings.HasPrefix(dst, old+"/"):
 		return "", errs.New(errs.Invalid, "cannot move '%s' into itself", r.Show(old))
 	}

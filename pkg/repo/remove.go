@@ -2,6 +2,8 @@ package repo
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/pipeline"
@@ -35,6 +37,11 @@ func (r *Repo) Remove(ctx context.Context, targets []string, outs bool) (RemoveR
 		todo = append(todo, found...)
 	}
 	for _, s := range todo {
+		if err := pipeline.CheckRewritable(s, "remove", r.address(s)); err != nil {
+			return res, err // before any of its outs is touched
+		}
+	}
+	for _, s := range todo {
 		files, err := r.removeStage(ctx, s, outs)
 		if err != nil {
 			return res, err
@@ -66,10 +73,49 @@ func (r *Repo) removable(stages *Stages, target string) ([]*pipeline.Stage, erro
 	if found := stages.File(rel); len(found) > 0 {
 		return found, nil
 	}
-	if t := stages.Find(rel); t != nil && t.Under == "" && t.Stage.IsPointer() {
-		return nil, errs.New(errs.NotFound, "'%s' is not a .dvc file. Do you mean '%s'?", target, r.Show(t.Stage.File))
+	return nil, r.notRemovable(stages, target, rel)
+}
+
+// notRemovable says that a target of remove is no stage, and what may have
+// been meant.
+func (r *Repo) notRemovable(stages *Stages, target, rel string) error {
+	file, name, err := pipeline.ParseTarget(target, false)
+	if err != nil {
+		return err
 	}
-	return nil, r.noTarget(stages, target, rel)
+	if name == "" {
+		e := errs.New(errs.NotFound, "'%s' does not exist", r.abs(rel))
+		if r.Git != nil {
+			if tracked, err := r.Git.IsTracked(r.gitPath(rel)); err == nil && tracked {
+				return errs.WithHint(e, "Git has it: did you mean `git checkout -- %s`?", r.Show(rel))
+			}
+		}
+		return e
+	}
+	file = orDefault(file, pipeline.ProjectFile)
+	why := fmt.Sprintf("'%s' does not exist", file)
+	if at, err := r.Rel(file); err == nil {
+		if there, _ := r.exists(at); there {
+			why = fmt.Sprintf("Stage '%s' not found inside '%s' file", name, r.Show(at))
+		}
+	}
+	e := errs.New(errs.NotFound, "%s", why)
+	t := stages.Find(rel)
+	switch {
+	case t != nil && t.Under == "" && t.Stage.IsPointer():
+		return errs.New(errs.NotFound, "'%s' is not a .dvc file. Do you mean '%s'?: %s", target, r.Show(t.Stage.File), why)
+	case t != nil && t.Under == "":
+		return errs.WithHint(e, "It is an output of '%s'.", r.address(t.Stage))
+	}
+	for _, s := range stages.All {
+		if group, _, ok := strings.Cut(s.Name, "@"); ok && s.Generated && group == name {
+			return errs.WithHint(e, "It is a group of foreach or matrix: take it out of '%s' by hand.", r.Show(s.File))
+		}
+	}
+	if near := nearest(target, r.names(stages)); near != "" && near != target {
+		e = errs.WithHint(e, "Did you mean '%s'?", near)
+	}
+	return e
 }
 
 func (r *Repo) removeStage(ctx context.Context, s *pipeline.Stage, outs bool) ([]string, error) {

@@ -35,6 +35,7 @@ const (
 type ReproOptions struct {
 	Targets         []string // none is the dvc.yaml of the working directory
 	Force           bool     // run what did not change too
+	Rerun           bool     // targets count as changed, whatever the lock says: they are new
 	SingleItem      bool     // only the targets, not what they need
 	Pipeline        bool     // all that is connected with the targets
 	AllPipelines    bool
@@ -518,7 +519,11 @@ func (p *repro) firstFailure() error {
 	for _, st := range p.failed[1:] {
 		p.warn("%v", reproError(st.err, st))
 	}
-	return reproError(p.failed[0].err, p.failed[0])
+	err := reproError(p.failed[0].err, p.failed[0])
+	if e, ok := err.(*errs.Error); ok && p.o.Rerun {
+		return &errs.Error{Kind: e.Kind, Msg: p.failed[0].err.Error()} // of one that was named just now
+	}
+	return err
 }
 
 // abort is what ends everything: nothing can be recorded any more.

@@ -29,9 +29,11 @@ func (p *repro) prepare(ctx context.Context, st *step) (Outcome, *executor.Job, 
 	if s.Frozen && !s.IsImport() {
 		p.warn("%s is frozen. Its dependencies are not going to be reproduced.", p.called(st))
 	}
-	if st.force {
+	switch {
+	case st.force:
 		st.why = []Reason{{Kind: WhyForced}}
-	} else {
+	case p.o.Rerun:
+	default:
 		why, err := p.why(ctx, s, whyOptions{allowMissing: p.o.AllowMissing, needs: st.all, all: p.o.Why})
 		if err != nil {
 			return "", nil, err

@@ -301,6 +301,20 @@ func (r *Repo) loadStageFiles(ctx context.Context, src fs.FS, m *ignore.Matcher,
 // leaves out.
 func (r *Repo) loadPipeline(ctx context.Context, src fs.FS, m *ignore.Matcher, skip func(string, bool) bool) (*pipeline.Pipeline, error) {
 	l := pipeline.NewLoader(src, r.loaderOptions(m))
+	files, err := r.stageFiles(ctx, l, src, m, skip)
+	if err != nil {
+		return nil, err
+	}
+	p := l.Load(slices.Values(files))
+	if len(p.Errors) > 0 {
+		return nil, p.Errors[0]
+	}
+	return p, nil
+}
+
+// stageFiles lists the stage files as l reads them, without those that skip,
+// which may be nil, leaves out.
+func (r *Repo) stageFiles(ctx context.Context, l *pipeline.Loader, src fs.FS, m *ignore.Matcher, skip func(string, bool) bool) ([]string, error) {
 	var files []string
 	err := walkUnskipped(src, m, ".", skip, func(file string) []string {
 		if ctx.Err() != nil {
@@ -322,14 +336,7 @@ func (r *Repo) loadPipeline(ctx context.Context, src fs.FS, m *ignore.Matcher, s
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if err != nil {
-		return nil, err
-	}
-	p := l.Load(slices.Values(files))
-	if len(p.Errors) > 0 {
-		return nil, p.Errors[0]
-	}
-	return p, nil
+	return files, err
 }
 
 // gitIgnored reports whether Git's ignore files cover a path.
