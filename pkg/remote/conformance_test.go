@@ -12,6 +12,7 @@ import (
 	"github.com/cairndata/cairn/pkg/remote"
 	"github.com/cairndata/cairn/pkg/remote/remotetest"
 	"github.com/cairndata/cairn/pkg/remote/s3server"
+	"github.com/cairndata/cairn/pkg/remote/sshserver"
 )
 
 func TestBackendMemory(t *testing.T) {
@@ -111,12 +112,12 @@ func TestStoreMemoryStatOnly(t *testing.T) {
 }
 
 func TestStoreS3(t *testing.T) {
-	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return s3Fixture(remote.OpenTestS3(t)) })
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return backendFixture(remote.OpenTestS3(t)) })
 }
 
-func s3Fixture(b remote.Backend) objecttest.Fixture {
+func backendFixture(b remote.Backend) objecttest.Fixture {
 	return objecttest.Fixture{
-		Store: remote.NewStore(remote.WithRetry(b, remote.RetryOptions{}), "s3"),
+		Store: remote.NewStore(remote.WithRetry(b, remote.RetryOptions{}), "store"),
 		Damage: func(t *testing.T, d object.Digest, change func([]byte) []byte) {
 			r, _, err := b.Open(t.Context(), d.Key(), 0, -1)
 			if err != nil {
@@ -159,5 +160,27 @@ func TestBackendRealS3(t *testing.T) {
 
 func TestStoreRealS3(t *testing.T) {
 	open := realS3(t)
-	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return s3Fixture(open(t)) })
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return backendFixture(open(t)) })
+}
+
+func TestBackendSSH(t *testing.T) {
+	remotetest.Run(t, func(t *testing.T) remote.Backend {
+		return remote.OpenSSHAt(t, sshserver.New(t, sshserver.Options{}).Server, "some/folder")
+	})
+}
+
+func TestStoreSSH(t *testing.T) {
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture {
+		return backendFixture(remote.OpenSSHAt(t, sshserver.New(t, sshserver.Options{}).Server, ""))
+	})
+}
+
+func TestBackendRealSSH(t *testing.T) {
+	s := sshserver.Start(t, os.Getenv("CAIRN_SSHD"))
+	remotetest.Run(t, func(t *testing.T) remote.Backend { return remote.OpenSSHAt(t, s, rand.Text()) })
+}
+
+func TestStoreRealSSH(t *testing.T) {
+	s := sshserver.Start(t, os.Getenv("CAIRN_SSHD"))
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return backendFixture(remote.OpenSSHAt(t, s, rand.Text())) })
 }

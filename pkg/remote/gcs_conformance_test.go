@@ -20,7 +20,7 @@ func TestBackendGCSEmulator(t *testing.T) {
 }
 
 func TestStoreGCS(t *testing.T) {
-	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return s3Fixture(remote.OpenTestGCS(t, false)) })
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return backendFixture(remote.OpenTestGCS(t, false)) })
 }
 
 // realGCS runs a separate GCS server and opens backends on it, each below
@@ -36,5 +36,5 @@ func TestBackendRealGCS(t *testing.T) {
 
 func TestStoreRealGCS(t *testing.T) {
 	open := realGCS(t)
-	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return s3Fixture(open(t)) })
+	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return backendFixture(open(t)) })
 }

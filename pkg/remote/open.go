@@ -27,6 +27,10 @@ type Env struct {
 	Getenv func(string) string // nil is an empty environment
 	Home   string              // for "~" in paths; "" is none
 
+	// Prompt asks the user, for a password for instance; the answer is shown
+	// if echo. nil: nobody is there to be asked.
+	Prompt func(ctx context.Context, question string, echo bool) (answer string, err error)
+
 	// Local opens the object store in a folder of this machine. shared asks
 	// for folders that the group may write to.
 	Local func(dir string, shared bool) (object.Store, error)
@@ -43,8 +47,9 @@ func (e Env) getenv(key string) string {
 // A driver checks the options and makes a bare backend. It may ask where a
 // bucket is, but does not ask whether the place is there.
 var drivers = map[string]func(context.Context, Config, Env) (Backend, error){
-	"gs": openGCS,
-	"s3": openS3,
+	"gs":  openGCS,
+	"s3":  openS3,
+	"ssh": openSSH,
 }
 
 // retryLimits is what a driver's backend has besides if its options say how
