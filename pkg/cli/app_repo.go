@@ -12,6 +12,9 @@ import (
 // Repo opens the repository around the working directory. The verb closes it.
 func (a *App) Repo() (*repo.Repo, error) { return repo.Open(a.repoEnv()) }
 
+// Anywhere is Repo for verbs that also work outside of a repository.
+func (a *App) Anywhere() (*repo.Repo, error) { return repo.OpenAnywhere(a.repoEnv()) }
+
 // repoEnv is the world as repositories see it.
 func (a *App) repoEnv() repo.Env {
 	e := repo.Env{
@@ -69,6 +72,8 @@ func (a *App) candidates(ctx context.Context, kind Candidates) ([]string, error)
 		return r.Config.Remotes(), nil
 	case CompleteRevs:
 		return r.RevNames()
+	case CompleteMetrics:
+		return r.MetricNames(ctx)
 	case CompleteStages:
 		return r.StageNames(ctx)
 	}

@@ -23,6 +23,7 @@ const (
 	CompleteStages
 	CompleteRemotes
 	CompleteRevs
+	CompleteMetrics
 )
 
 // Complete makes a verb's positional arguments complete to things of a kind,

@@ -12,6 +12,8 @@ var verbs = []func(*App) *cobra.Command{
 	newStatus,
 	newDiff,
 	newData,
+	newMetrics,
+	newParams,
 	newRepro,
 	newStage,
 	newFreeze,

@@ -138,7 +138,7 @@ func (l *Loader) varsFile(file string, keys []string) (*tmplNode, error) {
 		l.vars[file] = v
 	}
 	l.mu.Unlock()
-	o := &tmplOrigin{name: l.show(file), file: true}
+	o := &tmplOrigin{name: l.show(file), file: file}
 	v.once.Do(func() {
 		if v.value, v.err = l.readVars(file); v.err == nil {
 			v.root, v.bad = newTmplNode(v.value, o, nil, "")

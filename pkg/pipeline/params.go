@@ -409,6 +409,9 @@ func plainList(list []any) []any {
 	return out
 }
 
+// ParamText shows a value as Python's str does.
+func ParamText(v any) string { return pyStr(v) }
+
 // pyType is the name of the Python type that holds a value.
 func pyType(v any) string {
 	switch x := v.(type) {
@@ -813,4 +816,123 @@ func fromTOML(v any, prefix string, order map[string]int) any {
 		return x.String()
 	}
 	return v
+}
+
+// SearchParams is what a loaded file has at keys, in the shape it has there:
+// mappings with nothing else in them, lists with nil before an element that
+// was asked for. A part of a key may be a pattern. What several keys find is
+// merged as DVC does it: mappings into each other, lists by appending.
+func SearchParams(v any, keys []string) *yamlfmt.Map {
+	out := &yamlfmt.Map{}
+	seen := map[string]bool{}
+	for _, k := range keys {
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		if found, ok := viewParam(v, strings.Split(strings.TrimLeft(k, "."), ".")); ok {
+			if m, isMap := found.(*yamlfmt.Map); isMap {
+				mergeView(out, m)
+			}
+		}
+	}
+	return out
+}
+
+// viewParam copies the part of v that a key stands for.
+func viewParam(v any, parts []string) (any, bool) {
+	if len(parts) == 0 {
+		return copyParam(v), true
+	}
+	part, rest := parts[0], parts[1:]
+	deeper := rest
+	if part == "**" {
+		if whole, ok := viewParam(v, rest); ok && len(rest) == 0 {
+			return whole, true
+		}
+		deeper = parts
+	}
+	var m *yamlfmt.Map
+	var list []any
+	some := false
+	exact := false
+	if x, ok := v.(*yamlfmt.Map); ok && !strings.ContainsAny(part, "*?[") {
+		exact = x.Has(part)
+	}
+	eachChild(v, func(k, e any) {
+		var found any
+		ok := false
+		switch {
+		case part == "**":
+			// Both of none and of some levels.
+			if len(rest) > 0 && matchPart(rest[0], k) {
+				found, ok = viewParam(e, rest[1:])
+			}
+			if !ok {
+				found, ok = viewParam(e, deeper)
+			}
+		case exact && k != any(part):
+		case matchPart(part, k):
+			found, ok = viewParam(e, rest)
+		}
+		if !ok {
+			return
+		}
+		some = true
+		if _, isMap := v.(*yamlfmt.Map); isMap {
+			if m == nil {
+				m = &yamlfmt.Map{}
+			}
+			m.SetKey(k, found)
+			return
+		}
+		for int64(len(list)) < k.(int64) {
+			list = append(list, nil)
+		}
+		list = append(list, found)
+	})
+	if !some {
+		return nil, false
+	}
+	if m != nil {
+		return m, true
+	}
+	return list, true
+}
+
+func copyParam(v any) any {
+	switch x := v.(type) {
+	case []any:
+		out := make([]any, len(x))
+		for i, e := range x {
+			out[i] = copyParam(e)
+		}
+		return out
+	case *yamlfmt.Map:
+		m := &yamlfmt.Map{}
+		for k, e := range x.AllKeys() {
+			m.SetKey(k, copyParam(e))
+		}
+		return m
+	}
+	return v
+}
+
+func mergeView(dst, src *yamlfmt.Map) {
+	for k, v := range src.AllKeys() {
+		old, _ := dst.GetKey(k)
+		switch x := v.(type) {
+		case *yamlfmt.Map:
+			if into, ok := old.(*yamlfmt.Map); ok {
+				mergeView(into, x)
+				continue
+			}
+		case []any:
+			if into, ok := old.([]any); ok {
+				dst.SetKey(k, append(into[:len(into):len(into)], x...))
+				continue
+			}
+		}
+		dst.SetKey(k, v)
+	}
 }

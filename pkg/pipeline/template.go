@@ -81,8 +81,8 @@ type tmplNode struct {
 
 // tmplOrigin is a file of values, or a vars section.
 type tmplOrigin struct {
-	name string
-	file bool
+	name string // for messages
+	file string // the file, relative to the repository's root; "" for vars
 }
 
 // path is the dotted place of the node in its origin.
@@ -537,10 +537,10 @@ type expander struct {
 }
 
 func (x *expander) use(n *tmplNode) {
-	if x.uses == nil || n.origin == nil || !n.origin.file || n.kind == dictNode {
+	if x.uses == nil || n.origin == nil || n.origin.file == "" || n.kind == dictNode {
 		return
 	}
-	*x.uses = append(*x.uses, Use{File: n.origin.name, Key: n.path(), Value: n.value()})
+	*x.uses = append(*x.uses, Use{File: n.origin.file, Key: n.path(), Value: n.value()})
 }
 
 // value expands v. The source is not changed; parts of it may be shared.

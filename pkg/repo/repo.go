@@ -128,6 +128,22 @@ func Open(env Env) (*Repo, error) {
 	return openAt(root, env)
 }
 
+// OpenAnywhere is Open for commands that also work on files outside of a
+// repository: there, the root is that of Git's working tree or else the
+// working directory.
+func OpenAnywhere(env Env) (*Repo, error) {
+	r, err := Open(env)
+	if !errs.Is(err, errs.NotInRepo) {
+		return r, err
+	}
+	root := env.Dir
+	if g, err := git.Open(env.Dir, git.Options{Env: env.Environ}); err == nil {
+		root = g.Root()
+		_ = g.Close()
+	}
+	return openAt(root, env)
+}
+
 func openAt(root string, env Env) (*Repo, error) {
 	cfg, err := config.Load(env.ConfigOptions(root))
 	if err != nil {

@@ -112,11 +112,11 @@ func (r *Repo) Revisions(ctx context.Context, o RevisionOptions) ([]*Revision, e
 		}
 		revs = append(revs, rev)
 	}
-	if len(revs) == 0 && !o.AllBranches && !o.AllTags && !o.AllCommits {
+	if len(revs) == 0 && (r.Git == nil || !o.AllBranches && !o.AllTags && !o.AllCommits) {
 		return list, nil
 	}
 	if r.Git == nil {
-		return nil, errs.New(errs.Unsupported, "only supported for Git repositories")
+		return nil, r.noGit()
 	}
 	found, err := r.Git.Revs(ctx, git.RevOptions{Revs: revs, AllBranches: o.AllBranches, AllTags: o.AllTags, AllCommits: o.AllCommits})
 	if err != nil {
@@ -141,7 +141,7 @@ func (r *Repo) Revision(ctx context.Context, name string) (*Revision, error) {
 		return r.Workspace(WorkspaceLabel), nil
 	}
 	if r.Git == nil {
-		return nil, errs.New(errs.Unsupported, "only supported for Git repositories")
+		return nil, r.noGit()
 	}
 	sha, err := r.Git.Resolve(ctx, name)
 	if err != nil {
@@ -152,6 +152,12 @@ func (r *Repo) Revision(ctx context.Context, name string) (*Revision, error) {
 		return nil, errs.New(errs.NotFound, "the repository's folder does not exist in revision '%s'", disk.Quote(name))
 	}
 	return v, err
+}
+
+// noGit is the error of what needs commits.
+func (r *Repo) noGit() error {
+	return errs.New(errs.Unsupported, "Only supported for Git repositories. If you're seeing this error in a Git repo, "+
+		"try updating the DVC configuration with `%s config core.no_scm false`.", r.env.Program)
 }
 
 // commitRevision is fs.ErrNotExist if the commit lacks the repository's folder.
@@ -517,6 +523,37 @@ func (v *Revision) IsDir(ctx context.Context, rel string) bool {
 	}
 	n, err := t.stat(ctx, rel)
 	return err == nil && n.isDir()
+}
+
+// Expand replaces folders by the files below them and leaves out what is there
+// already.
+func (v *Revision) Expand(ctx context.Context, paths []string) ([]string, error) {
+	var out []string
+	seen := map[string]bool{}
+	add := func(p string) {
+		if !seen[p] {
+			seen[p] = true
+			out = append(out, p)
+		}
+	}
+	for _, p := range paths {
+		if !v.IsDir(ctx, p) {
+			add(p)
+			continue
+		}
+		files, err := v.List(ctx, p)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			add(p) // reading it will say why
+			continue
+		}
+		for _, f := range files {
+			add(f)
+		}
+	}
+	return out, nil
 }
 
 // List returns the paths of all files below a folder, sorted: those that
