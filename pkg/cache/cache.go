@@ -414,6 +414,14 @@ func (c *Cache) List(ctx context.Context, a object.Algorithm) iter.Seq2[object.I
 			yield(object.Info{}, err)
 			return
 		}
+		listBelow(ctx, root, a)(yield)
+	}
+}
+
+// listBelow yields the objects of an algorithm below a folder that is laid out
+// as a cache.
+func listBelow(ctx context.Context, root *disk.Dir, a object.Algorithm) iter.Seq2[object.Info, error] {
+	return func(yield func(object.Info, error) bool) {
 		base := a.Prefix()
 		if base == "" {
 			base = "."
@@ -473,7 +481,7 @@ func listShard(ctx context.Context, top *disk.Dir, a object.Algorithm, shard str
 			yield(object.Info{}, err)
 			return false
 		}
-		if !yield(object.Info{Digest: d, Size: st.Size}, nil) {
+		if !yield(object.Info{Digest: d, Size: st.Size, ModTime: st.MTime}, nil) {
 			return false
 		}
 	}

@@ -24,6 +24,7 @@ var verbs = []func(*App) *cobra.Command{
 	newRemove,
 	newMove,
 	newUnprotect,
+	newGC,
 	newDestroy,
 	newConfig,
 	newCache,

@@ -84,6 +84,7 @@ type Studio struct {
 // Cairn holds the options that only cairn has.
 type Cairn struct {
 	LockTimeout time.Duration // how long to wait for another command's lock
+	TrashDays   int           // how long what gc deletes can be brought back; 0 deletes for good
 	Resources   string        // totals that stages running at the same time share: "gpu=1,mem=8GB"
 }
 
@@ -238,7 +239,7 @@ func (c *Config) fill(o *LoadOptions) {
 	v = c.view("studio")
 	c.Studio = Studio{v.text("token"), v.text("url"), v.text("repo_url"), v.bool("offline")}
 	v = c.view(cairnSection)
-	c.Cairn = Cairn{LockTimeout: seconds(v.int("lock_timeout")), Resources: v.text("resources")}
+	c.Cairn = Cairn{LockTimeout: seconds(v.int("lock_timeout")), Resources: v.text("resources"), TrashDays: v.int("trash_days")}
 }
 
 // seconds is a duration that does not overflow.

@@ -280,6 +280,7 @@ var options = []Option{
 	{Section: "db", Name: "password", Flags: Secret, Doc: "password"},
 
 	{Section: cairnSection, Name: "resources", Doc: "what stages that run at the same time share, such as gpu=1,mem=8GB"},
+	{Section: cairnSection, Name: "trash_days", Type: Int, Min: zero, Default: "7", Doc: "days that what gc deletes can be brought back; 0 deletes for good"},
 	{Section: cairnSection, Name: "lock_timeout", Type: Int, Min: zero, Default: "600", Doc: "seconds to wait for another command's lock"},
 }
 

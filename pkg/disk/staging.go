@@ -203,6 +203,23 @@ func CleanStaging(d *Dir) {
 	}
 }
 
+// LiveStaging lists the processes on this host, other than this one, that have
+// a staging folder or temporary file in d.
+func LiveStaging(d *Dir) ([]int, error) {
+	list, err := d.ReadDir()
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, e := range list {
+		host, pid, ok := tempOwner(e.Name)
+		if ok && host == hostTag() && pid != os.Getpid() && Alive(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
 // hostTag is the host's name in the letters a file name may have everywhere.
 var hostTag = sync.OnceValue(func() string {
 	h, err := os.Hostname()

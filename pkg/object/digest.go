@@ -22,6 +22,9 @@ const (
 	MD5Legacy
 )
 
+// Algorithms lists all of them.
+func Algorithms() []Algorithm { return []Algorithm{MD5, BLAKE3, MD5Legacy} }
+
 // Name is the algorithm's name as in the hash field of a pointer file.
 func (a Algorithm) Name() string {
 	switch a {

@@ -10,6 +10,9 @@ import (
 type Info struct {
 	Digest Digest
 	Size   int64 // bytes
+	// ModTime is when the object was stored, in nanoseconds since 1970, as far
+	// as a listing tells; 0 is unknown.
+	ModTime int64
 }
 
 // Properties are a store's costs and abilities, asked instead of its type.

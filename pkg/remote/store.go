@@ -547,12 +547,20 @@ func (s *Store) listPrefix(ctx context.Context, a object.Algorithm, prefix strin
 				return err
 			}
 			d, ok := object.ParseKey(e.Key)
-			if ok && d.Algorithm() == a && !f(object.Info{Digest: d, Size: e.Size}) {
+			if ok && d.Algorithm() == a && !f(infoOf(d, e)) {
 				return nil
 			}
 		}
 		return ctx.Err()
 	})
+}
+
+func infoOf(d object.Digest, e Entry) object.Info {
+	i := object.Info{Digest: d, Size: e.Size}
+	if !e.Meta.ModTime.IsZero() {
+		i.ModTime = e.Meta.ModTime.UnixNano()
+	}
+	return i
 }
 
 // List yields all objects of an algorithm. Large remotes are listed in many

@@ -63,6 +63,7 @@ type Repo struct {
 	env      Env
 	cwd      string // of the user, relative to Root; may begin with ".."
 	state    *index.State
+	enrolled bool // the shared cache knows of us
 	stages   *Stages
 	history  *history
 }
@@ -295,7 +296,11 @@ func (r *Repo) Lock(ctx context.Context) (unlock func(), err error) {
 	}
 	disk.CleanStaging(tmp)
 	r.Cache.Clean()
-	return func() { _ = lock.Release() }, nil
+	r.enrol()
+	return func() {
+		r.enrol() // there may be a cache now
+		_ = lock.Release()
+	}, nil
 }
 
 // State returns the index, loaded at first use.
