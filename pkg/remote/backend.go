@@ -27,13 +27,15 @@ type Backend interface {
 	Stat(ctx context.Context, key string) (size int64, err error)
 
 	// Open reads n bytes from offset off; n < 0 reads to the end. Reading
-	// beyond the end yields what is there. size is the length of the whole.
+	// beyond the end yields what is there. size is the length of the whole, or
+	// -1 if a web server tells it only by ending.
 	// A body that ends before its announced length is an Unavailable error,
 	// never a bare io.EOF. ctx bounds the reading too. The caller closes r.
 	Open(ctx context.Context, key string, off, n int64) (r io.ReadCloser, size int64, err error)
 
 	// Put stores size bytes from r under key, replacing what is there, all or
-	// nothing: at every instant key holds what it held before or all of r.
+	// nothing: at every instant key holds what it held before or all of r, or
+	// nothing where Properties has ReplaceGap.
 	// If r fails or has another length than size, nothing is stored and the
 	// error is r's, or Corrupt. It may read r twice if r is an io.Seeker.
 	Put(ctx context.Context, key string, size int64, r io.Reader) error
@@ -106,7 +108,8 @@ type Meta struct {
 // Describer is what a Backend has besides (see [As]) if it can tell more of a value than
 // its length: drivers of everything but plain folders.
 type Describer interface {
-	// Describe is Stat with all that is known of the value.
+	// Describe is Stat with all that is known of the value. Size is -1 if a web
+	// server tells it only by ending.
 	Describe(ctx context.Context, key string) (Entry, error)
 }
 
@@ -129,6 +132,10 @@ type Properties struct {
 	object.Properties
 	PartSize int64 // least bytes of a part other than the last; 0: no parts
 	MaxParts int   // most parts of one value
+
+	// ReplaceGap is whether Put, where there is a value to be replaced, may
+	// leave none for an instant before the new one is there.
+	ReplaceGap bool
 }
 
 // CheckKey refuses a key that some backend could not hold or would take for

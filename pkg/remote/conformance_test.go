@@ -2,8 +2,11 @@ package remote_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
+	"github.com/cairndata/cairn/pkg/errs"
 	"io"
+	"iter"
 	"os"
 	"testing"
 
@@ -107,7 +110,9 @@ func TestStoreMemoryStatOnly(t *testing.T) {
 		m := remotetest.NewMemory()
 		m.Props.ListPrice = 0
 		m.Props.PartSize = 8 << 20
-		return memoryFixture(m)
+		f := memoryFixture(m)
+		f.Store = remote.NewStore(remote.WithRetry(unlisted{m}, remote.RetryOptions{}), "memory")
+		return f
 	})
 }
 
@@ -183,4 +188,13 @@ func TestBackendRealSSH(t *testing.T) {
 func TestStoreRealSSH(t *testing.T) {
 	s := sshserver.Start(t, os.Getenv("CAIRN_SSHD"))
 	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return backendFixture(remote.OpenSSHAt(t, s, rand.Text())) })
+}
+
+// unlisted is a backend that cannot list.
+type unlisted struct{ *remotetest.Memory }
+
+func (unlisted) List(context.Context, string) iter.Seq2[remote.Entry, error] {
+	return func(yield func(remote.Entry, error) bool) {
+		yield(remote.Entry{}, errs.New(errs.Unsupported, "no listing"))
+	}
 }

@@ -20,6 +20,11 @@ type Config struct {
 	URL     string            // resolved: no remote://, relative paths made absolute
 	Options map[string]string // the other options, keys in lower case
 	Jobs    int               // requests at the same time; 0 is the driver's choice
+
+	// Committed is whether an option stands in a file that whoever cloned the
+	// repository has got with it. Programs that it names are not run. nil is
+	// for a configuration without such files.
+	Committed func(option string) bool
 }
 
 // Env is the world that a remote may look at.
@@ -47,9 +52,13 @@ func (e Env) getenv(key string) string {
 // A driver checks the options and makes a bare backend. It may ask where a
 // bucket is, but does not ask whether the place is there.
 var drivers = map[string]func(context.Context, Config, Env) (Backend, error){
-	"gs":  openGCS,
-	"s3":  openS3,
-	"ssh": openSSH,
+	"gs":      openGCS,
+	"http":    openHTTP,
+	"https":   openHTTP,
+	"s3":      openS3,
+	"ssh":     openSSH,
+	"webdav":  openWebDAV,
+	"webdavs": openWebDAV,
 }
 
 // retryLimits is what a driver's backend has besides if its options say how

@@ -233,7 +233,7 @@ type download struct {
 	key    string
 	off, n int64 // what is still to come; n < 0 is to the end
 	size   int64 // of the whole value
-	left   int64 // bytes that must still come
+	left   int64 // bytes that must still come; less than 0 is unknown
 	fails  int   // since the last byte
 
 	body io.ReadCloser
@@ -249,13 +249,16 @@ func (d *download) open(ctx context.Context) error {
 		return err
 	}
 	w.rest()
-	if d.w != nil && size != d.size {
+	if d.w != nil && size >= 0 && d.size >= 0 && size != d.size {
 		body.Close()
 		w.end()
 		return errs.New(errs.Conflict, "read %s: it was replaced while it was read", d.key)
 	}
 	d.body, d.w, d.size = body, w, size
-	if d.left = max(0, size-d.off); d.n >= 0 {
+	switch d.left = max(0, size-d.off); {
+	case size < 0:
+		d.left = -1
+	case d.n >= 0:
 		d.left = min(d.left, d.n)
 	}
 	return nil
@@ -303,23 +306,27 @@ func (d *download) read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if d.left == 0 {
+	if d.left == 0 || d.n == 0 {
 		return 0, io.EOF
 	}
-	if int64(len(p)) > d.left {
+	if d.left > 0 && int64(len(p)) > d.left {
 		p = p[:d.left] // a server that sends more than it announced is cut
 	}
 	d.w.feed()
 	n, err := d.body.Read(p)
 	d.w.rest()
 	d.off += int64(n)
-	d.left -= int64(n)
+	if d.left > 0 {
+		d.left -= int64(n)
+	}
 	if d.n >= 0 {
 		d.n -= int64(n)
 	}
 	switch {
 	case n > 0:
 		return n, nil // an error comes again with the next read
+	case err == io.EOF && d.left < 0:
+		return 0, err
 	case err == io.EOF:
 		return 0, errs.New(errs.Unavailable, "read %s: the body ended %d bytes early", d.key, d.left)
 	}

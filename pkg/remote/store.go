@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -213,13 +214,34 @@ func (s *Store) put(ctx context.Context, d object.Digest, size int64, r io.Reade
 		return s.putParts(ctx, pp, d.Key(), size, p)
 	}
 	if size < 0 {
-		return errs.New(errs.Unsupported, "%s needs to know the length of an object", s.name)
+		return s.putSpooled(ctx, d, p)
 	}
 	err := s.request(ctx, func() error { return s.b.Put(ctx, d.Key(), size, p) })
 	if p.err != nil && p.err != io.EOF {
 		return p.err // the backend's words for it are worse
 	}
 	return err
+}
+
+// putSpooled sends an object of unknown length to a backend that must know
+// it, by way of a file.
+func (s *Store) putSpooled(ctx context.Context, d object.Digest, src *prover) error {
+	f, err := os.CreateTemp("", "cairn-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close()
+		_ = os.Remove(f.Name())
+	}()
+	n, err := io.Copy(f, ctxReader{ctx, src})
+	if err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return s.request(ctx, func() error { return s.b.Put(ctx, d.Key(), n, f) })
 }
 
 // readWhole reads all of a small object. done is false if there is more than
