@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -506,9 +508,84 @@ func (c *Cache) Delete(ctx context.Context, ds []object.Digest) error {
 // object, so that a good copy can take its place and nothing is destroyed.
 func (c *Cache) Quarantine(d object.Digest) error {
 	return c.withShard(d, false, func(dir *disk.Dir, name string) error {
-		return dir.Rename(name, dir, name+".damaged")
+		return dir.Rename(name, dir, name+damagedSuffix)
 	})
 }
+
+// Foreign lists what lies among the objects and is none: neither an object nor
+// a temporary file nor what Quarantine moved aside. Paths are relative to the
+// cache's folder. What lies in other folders, such as runs, is not looked at.
+func (c *Cache) Foreign(ctx context.Context) ([]string, error) {
+	c.mu.Lock()
+	root, err := c.openRoot(false)
+	c.mu.Unlock()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, a := range []object.Algorithm{object.MD5, object.BLAKE3} {
+		base := strings.TrimSuffix(a.Prefix(), "/")
+		top, err := root.OpenPath(base)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		err = foreignIn(ctx, top, a, &list)
+		top.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func foreignIn(ctx context.Context, top *disk.Dir, a object.Algorithm, list *[]string) error {
+	shards, err := top.ReadDir()
+	if err != nil {
+		return err
+	}
+	for _, s := range shards {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		dir, err := top.Open(s.Name)
+		if err != nil {
+			if !disk.IsTempName(s.Name) {
+				*list = append(*list, a.Prefix()+s.Name)
+			}
+			continue
+		}
+		names, err := dir.ReadDir()
+		dir.Close()
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			key := a.Prefix() + s.Name + "/" + n.Name
+			_, isObject := object.ParseKey(key)
+			_, wasObject := object.ParseKey(strings.TrimSuffix(key, damagedSuffix))
+			if n.Type.IsRegular() && (isObject || wasObject || disk.IsTempName(n.Name) || isForeignTemp(n.Name)) {
+				continue
+			}
+			*list = append(*list, key)
+		}
+	}
+	slices.Sort(*list)
+	return nil
+}
+
+// isForeignTemp knows DVC's temporary files: ".<random>.tmp".
+func isForeignTemp(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
+}
+
+// damagedSuffix ends the names of objects that were moved aside.
+const damagedSuffix = ".damaged"
 
 // Clean removes what dead processes left in staging.
 func (c *Cache) Clean() {

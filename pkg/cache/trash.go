@@ -281,7 +281,7 @@ func (c *Cache) TrashedManifest(ctx context.Context, d object.Digest) (object.Ma
 		return nil, err
 	}
 	for _, t := range list {
-		trash := Open(filepath.Join(c.path, trashDir, t.Name), Options{})
+		trash := c.OpenTrash(t)
 		m, err := trash.ReadManifest(ctx, d)
 		_ = trash.Close()
 		if err == nil {
@@ -313,4 +313,10 @@ func (c *Cache) HasTrashed(d object.Digest) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// OpenTrash opens what one deletion put into the trash as a cache of its own,
+// to be read. The caller closes it.
+func (c *Cache) OpenTrash(t Trash) *Cache {
+	return Open(filepath.Join(c.path, trashDir, t.Name), Options{})
 }

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -50,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"chmodx": scriptChmodx,
 			"jsoneq": scriptJSONEq,
 			"append": scriptAppend,
+			"damage": scriptDamage,
 			"s3":     scriptS3,
 		},
 	})
@@ -186,6 +188,34 @@ func scriptAppend(ts *testscript.TestScript, neg bool, args []string) {
 	_, err = fmt.Fprintln(f, args[1])
 	ts.Check(err)
 	ts.Check(f.Close())
+}
+
+// scriptDamage flips a bit in the middle of files, read-only ones too.
+func scriptDamage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: damage path...")
+	}
+	for _, pattern := range args {
+		names, err := filepath.Glob(ts.MkAbs(pattern))
+		ts.Check(err)
+		if len(names) == 0 {
+			ts.Fatalf("damage: no file %s", pattern)
+		}
+		for _, name := range names {
+			data, err := os.ReadFile(name)
+			ts.Check(err)
+			info, err := os.Stat(name)
+			ts.Check(err)
+			if len(data) == 0 {
+				ts.Fatalf("damage: %s is empty", name)
+			}
+			data[len(data)/2] ^= 1
+			ts.Check(os.Chmod(name, 0o644))
+			ts.Check(os.WriteFile(name, data, 0o644))
+			ts.Check(os.Chtimes(name, time.Time{}, info.ModTime()))
+			ts.Check(os.Chmod(name, info.Mode()))
+		}
+	}
 }
 
 // scriptJSONEq compares JSON, whatever the order of keys: jsoneq stdout want,

@@ -25,6 +25,7 @@ var verbs = []func(*App) *cobra.Command{
 	newMove,
 	newUnprotect,
 	newGC,
+	newFsck,
 	newDestroy,
 	newConfig,
 	newCache,

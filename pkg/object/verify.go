@@ -2,6 +2,7 @@ package object
 
 import (
 	"context"
+	"errors"
 	"hash"
 	"io"
 
@@ -73,4 +74,15 @@ func ReadManifest(ctx context.Context, s Store, d Digest) (Manifest, error) {
 		return nil, &errs.Error{Kind: errs.Invalid, Msg: "object " + d.String(), Err: err}
 	}
 	return m, nil
+}
+
+// Check reads an object of a store to its end and reports what is wrong with
+// it: errs.Corrupt if its bytes have another digest, NotFound if there is none.
+func Check(ctx context.Context, s Store, d Digest) error {
+	r, _, err := s.Open(ctx, d)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, r)
+	return errors.Join(err, r.Close())
 }

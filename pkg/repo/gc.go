@@ -504,7 +504,7 @@ func (g *collection) doubt(what string, err error) error {
 	if what != "workspace" {
 		hint = "Mend it, or do without what cannot be read: --skip-failed."
 	}
-	return errs.WithHint(fmt.Errorf("Failed to collect '%s': %w", what, err), "Nothing was deleted, as what cannot be read may use anything. %s", hint)
+	return errs.WithHint(&errs.Error{Kind: errs.KindOf(err), Msg: fmt.Sprintf("Failed to collect '%s'", what), Err: err}, "Nothing was deleted, as what cannot be read may use anything. %s", hint)
 }
 
 // addUsed adds the objects of outs. A folder's manifest must be at hand, here
