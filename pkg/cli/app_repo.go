@@ -76,6 +76,8 @@ func (a *App) candidates(ctx context.Context, kind Candidates) ([]string, error)
 		return r.MetricNames(ctx)
 	case CompleteStages:
 		return r.StageNames(ctx)
+	case CompletePlots:
+		return r.PlotNames(ctx)
 	}
 	return r.TargetNames(ctx)
 }

@@ -28,6 +28,8 @@ const (
 	// exclusiveKey on a command lists groups of flags, joined by commas, of
 	// which one at most may be given.
 	exclusiveKey = "cairn_exclusive"
+	// shortOnlyKey on a flag: it has a letter and no long form.
+	shortOnlyKey = "cairn_short_only"
 	// remainderKey on a command: from the first positional argument on, nothing
 	// is an option.
 	remainderKey = "cairn_remainder"
@@ -139,9 +141,14 @@ func (p *parser) enter(cmd *cobra.Command) {
 		if f.Shorthand != "" {
 			p.declare("-"+f.Shorthand, f)
 		}
-		p.declare("--"+f.Name, f)
+		if !shortOnly(f) {
+			p.declare("--"+f.Name, f)
+		}
 	}
 }
+
+// shortOnly reports whether a flag has no long form.
+func shortOnly(f *pflag.Flag) bool { return len(f.Annotations[shortOnlyKey]) > 0 }
 
 func (p *parser) declare(name string, f *pflag.Flag) {
 	if p.options[name] == nil {
@@ -548,6 +555,9 @@ func positionals(cmd *cobra.Command) []positional {
 
 // display is a flag as messages name it: -j/--jobs.
 func display(f *pflag.Flag) string {
+	if shortOnly(f) {
+		return "-" + f.Shorthand
+	}
 	if f.Shorthand != "" {
 		return "-" + f.Shorthand + "/--" + f.Name
 	}

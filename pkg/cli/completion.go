@@ -24,6 +24,7 @@ const (
 	CompleteRemotes
 	CompleteRevs
 	CompleteMetrics
+	CompletePlots
 )
 
 // Complete makes a verb's positional arguments complete to things of a kind,
@@ -42,7 +43,7 @@ func (a *App) CompleteFlag(cmd *cobra.Command, flag string, kind Candidates) {
 func (a *App) completer(kind Candidates) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		directive := cobra.ShellCompDirectiveNoFileComp
-		if kind == CompleteTargets {
+		if kind == CompleteTargets || kind == CompletePlots {
 			directive = cobra.ShellCompDirectiveDefault
 		}
 		if a.applyGlobals() != nil {

@@ -158,6 +158,9 @@ func flagUsage(f *pflag.Flag) (meta, text string) {
 }
 
 func optionNames(f *pflag.Flag) string {
+	if shortOnly(f) {
+		return "-" + f.Shorthand + metaOf(f)
+	}
 	if f.Shorthand != "" {
 		return "-" + f.Shorthand + metaOf(f) + ", --" + f.Name + metaOf(f)
 	}

@@ -18,6 +18,7 @@ var verbs = []func(*App) *cobra.Command{
 	newStage,
 	newFreeze,
 	newUnfreeze,
+	newPlots,
 	newPush,
 	newPull,
 	newFetch,

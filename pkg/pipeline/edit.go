@@ -528,3 +528,104 @@ func spellings(s string) []string {
 	}
 	return append(out, string(yamlfmt.JSON(s, false)))
 }
+
+// SetPlot returns the text of a dvc.yaml in which an out of a stage is a plot
+// with display properties set and others taken away. An out of another section
+// moves to plots. out is its path as written there.
+func SetPlot(file string, text []byte, name, out string, set *yamlfmt.Map, unset []string) ([]byte, error) {
+	e, err := newEdit(file, text)
+	if err != nil {
+		return nil, err
+	}
+	v, _ := e.stages.Get(name)
+	old, ok := v.(*yamlfmt.Map)
+	if !ok || old.Has("foreach") || old.Has("matrix") {
+		return nil, errs.New(errs.NotFound, "Stage '%s' not found inside '%s' file", name, file)
+	}
+	def := old.Clone()
+	if !setPlot(def, out, set, unset) {
+		return nil, errs.New(errs.NotFound, "Stage '%s' in '%s' has no output '%s'", name, file, out)
+	}
+	if yamlfmt.Equal(old, def) {
+		return text, nil
+	}
+	stages := e.stages.Clone()
+	stages.Set(name, def)
+	e.want.Set("stages", stages)
+	return e.done(e.doc.Edit(func(root *yamlfmt.Tree) {
+		s := root.Sub("stages").Sub(name)
+		for _, section := range []string{"outs", "metrics", "plots"} {
+			was, had := old.Get(section)
+			now, has := def.Get(section)
+			switch {
+			case has && !(had && yamlfmt.Equal(was, now)):
+				s.Apply(section, now)
+			case had && !has:
+				s.Delete(section)
+			}
+		}
+	}), nil)
+}
+
+// setPlot changes the definition of a stage; false if it has no such out.
+func setPlot(def *yamlfmt.Map, out string, set *yamlfmt.Map, unset []string) bool {
+	for _, section := range []string{"plots", "outs", "metrics"} {
+		v, _ := def.Get(section)
+		items, _ := v.([]any)
+		for i, item := range items {
+			flags, rest, ok := outOf(item, out)
+			if !ok {
+				continue
+			}
+			update(flags, set)
+			for _, key := range unset {
+				flags.Delete(key)
+			}
+			var changed any = out
+			if flags.Len() > 0 {
+				changed = yamlfmt.NewMap(out, flags)
+			}
+			list := slices.Clone(items)
+			if section == "plots" && rest == nil {
+				list[i] = changed
+				def.Set("plots", list)
+				return true
+			}
+			if rest != nil {
+				list[i] = rest
+			} else {
+				list = slices.Delete(list, i, i+1)
+			}
+			if def.Set(section, list); len(list) == 0 {
+				def.Delete(section)
+			}
+			plots, _ := def.Get("plots")
+			have, _ := plots.([]any)
+			def.Set("plots", append(slices.Clone(have), changed))
+			return true
+		}
+	}
+	return false
+}
+
+// outOf finds an out in an item of a section: its flags, copied, and what else
+// the item has.
+func outOf(item any, out string) (flags, rest *yamlfmt.Map, ok bool) {
+	m, isMap := item.(*yamlfmt.Map)
+	if !isMap {
+		return &yamlfmt.Map{}, nil, item == out
+	}
+	v, ok := m.Get(out)
+	if !ok {
+		return nil, nil, false
+	}
+	flags = &yamlfmt.Map{}
+	if f, isFlags := v.(*yamlfmt.Map); isFlags {
+		flags = f.Clone()
+	}
+	if m.Len() > 1 {
+		rest = m.Clone()
+		rest.Delete(out)
+	}
+	return flags, rest, true
+}

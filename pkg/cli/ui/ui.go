@@ -100,6 +100,20 @@ func (u *UI) Level() Level { return u.level }
 // OutTTY reports whether results go to a terminal.
 func (u *UI) OutTTY() bool { return u.out.tty }
 
+// OutColour reports whether results may have colours.
+func (u *UI) OutColour() bool { return u.out.colour }
+
+// OutWidth is how many columns standard output has: those of its terminal, or
+// 80.
+func (u *UI) OutWidth() int {
+	if f, ok := u.out.w.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			return w
+		}
+	}
+	return 80
+}
+
 // Out takes results, which --quiet does not silence. They are buffered unless
 // they go to a terminal; Flush before starting a program that writes too.
 func (u *UI) Out() io.Writer { return u.out }

@@ -20,8 +20,9 @@ func (p *Plot) Spec(split bool) (content, anchors *yamlfmt.Map, err error) {
 	return p.spec(split, nil)
 }
 
-// spec is Spec with other data in place of all of it, if there is any.
-func (p *Plot) spec(split bool, thin Data) (content, anchors *yamlfmt.Map, err error) {
+// spec is Spec with other data in place of all of it, unless instead is nil. It
+// is called when runs have the fields that tell them apart.
+func (p *Plot) spec(split bool, instead func() Data) (content, anchors *yamlfmt.Map, err error) {
 	if p.Data.N() == 0 {
 		return nil, nil, nil
 	}
@@ -39,8 +40,8 @@ func (p *Plot) spec(split bool, thin Data) (content, anchors *yamlfmt.Map, err e
 		p.settle(varied)
 	}
 	data := p.Data
-	if thin != nil {
-		data = thin
+	if instead != nil {
+		data = instead()
 	}
 	values := map[string]any{"title": "", "x_label": p.prop("x"), "y_label": p.prop("y")}
 	for _, name := range []string{"title", "x", "y", "x_label", "y_label"} {
