@@ -204,10 +204,22 @@ func (r *Repo) openRemote(ctx context.Context, name string) (object.Store, strin
 	if err != nil {
 		return nil, "", err
 	}
-	s, err := remote.Open(ctx, remote.Config{Name: cfg.Name, URL: cfg.URL, Options: cfg.Options, Jobs: cfg.Jobs}, remote.Env{
-		Getenv: r.env.Getenv, Home: r.env.Home, Local: r.openLocalRemote,
-	})
+	s, err := remote.Open(ctx, remoteSettings(cfg), r.remoteEnv())
 	return s, cfg.Name, err
+}
+
+// remoteSettings is a remote's configuration as its driver wants it.
+func remoteSettings(c *config.Remote) remote.Config {
+	return remote.Config{Name: c.Name, URL: c.URL, Options: c.Options, Jobs: c.Jobs,
+		Committed: func(option string) bool {
+			level, ok := c.Levels[option]
+			return ok && level == config.Project
+		}}
+}
+
+// remoteEnv is what drivers may see of the world.
+func (r *Repo) remoteEnv() remote.Env {
+	return remote.Env{Getenv: r.env.Getenv, Home: r.env.Home, Prompt: r.env.Prompt, Local: r.openLocalRemote}
 }
 
 // remoteConfig is a remote's configuration, by name or of the default one.

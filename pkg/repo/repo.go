@@ -32,6 +32,8 @@ type Env struct {
 	Progress progress.Sink
 	// Warn shows one line to the user. It may be called concurrently.
 	Warn func(format string, args ...any)
+	// Prompt asks the user for a line, shown if echo; nil is nobody to ask.
+	Prompt func(ctx context.Context, question string, echo bool) (string, error)
 	// Program is the name the user runs: "cairn", or "dvc" through a link.
 	Program string
 	// WaitForLock waits for the repository's lock without limit.

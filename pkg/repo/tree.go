@@ -671,9 +671,7 @@ func (t *tree) storeOf(ctx context.Context, o *pipeline.Out) (object.Store, erro
 	s := t.stores[use.Name]
 	if s == nil {
 		var err error
-		s, err = remote.Open(ctx, remote.Config{Name: use.Name, URL: use.URL, Options: use.Options, Jobs: use.Jobs}, remote.Env{
-			Getenv: t.repo.env.Getenv, Home: t.repo.env.Home, Local: t.repo.openLocalRemote,
-		})
+		s, err = remote.Open(ctx, remoteSettings(use), t.repo.remoteEnv())
 		if err != nil {
 			return nil, err
 		}

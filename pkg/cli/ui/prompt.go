@@ -1,14 +1,77 @@
 package ui
 
 import (
+	"context"
 	"fmt"
 	"strings"
+
+	"golang.org/x/term"
 
 	"github.com/cairndata/cairn/pkg/errs"
 )
 
 // Interactive reports whether questions can be asked.
 func (u *UI) Interactive() bool { return u.inTTY && u.in != nil }
+
+// Prompter is Prompt where questions can be asked, else nil.
+func (u *UI) Prompter() func(ctx context.Context, question string, echo bool) (string, error) {
+	if !u.Interactive() || u.tty == nil {
+		return nil
+	}
+	return u.Prompt
+}
+
+// Prompt asks for a line, a password say, which is shown as it is typed only
+// if echo. The same question is asked once.
+func (u *UI) Prompt(ctx context.Context, question string, echo bool) (string, error) {
+	u.askMu.Lock()
+	defer u.askMu.Unlock()
+	if a, ok := u.answers[question]; ok {
+		return a, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(u.err, "%s ", Clean(strings.TrimSpace(question)))
+	if err := u.err.flush(); err != nil {
+		return "", err
+	}
+	type result struct {
+		line string
+		err  error
+	}
+	done := make(chan result, 1)
+	fd := int(u.tty.Fd())
+	before, _ := term.GetState(fd)
+	go func() {
+		if echo {
+			line, err := u.in.ReadString('\n')
+			done <- result{strings.TrimRight(line, "\r\n"), err}
+			return
+		}
+		line, err := term.ReadPassword(fd)
+		done <- result{string(line), err}
+	}()
+	select {
+	case r := <-done:
+		if !echo {
+			fmt.Fprintln(u.err)
+		}
+		if r.err != nil {
+			return "", errs.New(errs.Cancelled, "no answer to %q", strings.TrimSpace(question))
+		}
+		if u.answers == nil {
+			u.answers = map[string]string{}
+		}
+		u.answers[question] = r.line
+		return r.line, nil
+	case <-ctx.Done():
+		if before != nil {
+			_ = term.Restore(fd, before) // typing is to be seen again
+		}
+		return "", ctx.Err()
+	}
+}
 
 // Ask is Confirm for a question that a script may answer: it goes to stdout, and
 // the answer comes from stdin, whatever that is. Its end is a no.

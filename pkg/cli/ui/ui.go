@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -37,6 +38,7 @@ type Options struct {
 // UI is a terminal, or the pipes in its place. It is safe for concurrent use.
 type UI struct {
 	in     *bufio.Reader
+	tty    *os.File // what in reads, if that is a terminal
 	out    *stream
 	err    *stream
 	inTTY  bool
@@ -45,6 +47,9 @@ type UI struct {
 	now    func() time.Time
 	level  Level
 	shared *screen
+
+	askMu   sync.Mutex // one question at a time
+	answers map[string]string
 }
 
 // New makes a UI at level Normal.
@@ -68,6 +73,9 @@ func newUI(o Options, inTTY, outTTY, errTTY bool) *UI {
 	}
 	if o.Stdin != nil {
 		u.in = bufio.NewReader(o.Stdin)
+		if f, ok := o.Stdin.(*os.File); ok && inTTY {
+			u.tty = f
+		}
 	}
 	colours := o.Getenv("NO_COLOR") == "" && !u.dumb
 	u.out = newStream(o.Stdout, s, outTTY, colours)
