@@ -76,7 +76,11 @@ func (r *Repo) checkout(ctx context.Context, targets []Target, o CheckoutOptions
 	var plans []index.Plan
 	var bad failures
 	for _, t := range targets {
-		if !t.Out.Cache || t.Out.Digest.IsZero() || t.Out.IsExternal() {
+		if !t.Out.Cache || t.Out.IsExternal() {
+			continue
+		}
+		if t.Out.Digest.IsZero() {
+			r.nothingRecorded(t, o, &bad)
 			continue
 		}
 		p, err := r.planCheckout(ctx, t, o)
@@ -113,6 +117,19 @@ func (r *Repo) checkout(ctx context.Context, targets []Target, o CheckoutOptions
 	r.rememberOuts(pathsOfTargets(targets)...)
 	res.Failed = bad.paths()
 	return res, bad.err("checkout")
+}
+
+// nothingRecorded is the failure to check out what was never made: a stage that
+// has not run. What lies in its place stays, unlike with DVC. Imports without
+// data are meant to be so.
+func (r *Repo) nothingRecorded(t Target, o CheckoutOptions, bad *failures) {
+	if t.Stage.IsImport() {
+		return
+	}
+	r.warn("No file hash info found for '%s'. It won't be created.", r.abs(t.Path()))
+	if !o.AllowMissing {
+		bad.add(t.Path(), errs.New(errs.NotFound, "nothing is recorded of '%s'", r.Show(t.Path())))
+	}
 }
 
 func setTotals(task progress.Task, plans []index.Plan) {

@@ -173,8 +173,7 @@ func isRun(g stageGroup) bool {
 	s := g.stage
 	return s.CanRemember() && len(g.targets) == len(s.Outs) &&
 		!slices.ContainsFunc(g.targets, func(t Target) bool { return t.Under != "" }) &&
-		!slices.ContainsFunc(s.Deps, func(d *pipeline.Dep) bool { return d.Dataset != nil }) &&
-		!slices.ContainsFunc(s.Outs, func(o *pipeline.Out) bool { return !o.Cache && o.Metric == nil && o.Plot == nil })
+		!slices.ContainsFunc(s.Deps, func(d *pipeline.Dep) bool { return d.Dataset != nil })
 }
 
 // differs reports whether an out that the cache lacks is also not what is

@@ -427,7 +427,11 @@ func (r *Repo) collectOne(stages *Stages, target string, o CollectOptions) ([]Ta
 		return r.collectGlob(stages, target)
 	}
 	if file, name, ok := splitStage(target); ok {
-		if found := r.stagesNamed(stages, file, name); len(found) > 0 {
+		if named := r.stagesNamed(stages, file, name); len(named) > 0 {
+			var found []Target
+			for _, s := range named {
+				found = append(found, outsOf(s)...)
+			}
 			return found, nil
 		}
 	}
@@ -465,15 +469,15 @@ func splitStage(target string) (file, name string, ok bool) {
 }
 
 // stagesNamed finds a stage, or all of a foreach or matrix group.
-func (r *Repo) stagesNamed(stages *Stages, file, name string) []Target {
+func (r *Repo) stagesNamed(stages *Stages, file, name string) []*pipeline.Stage {
 	rel, err := r.Rel(file)
 	if err != nil {
 		return nil
 	}
-	var found []Target
+	var found []*pipeline.Stage
 	for _, s := range stages.File(rel) {
 		if group, _, _ := strings.Cut(s.Name, "@"); s.Name == name || s.Generated && group == name {
-			found = append(found, outsOf(s)...)
+			found = append(found, s)
 		}
 	}
 	return found

@@ -64,8 +64,16 @@ func (r *Repo) Status(ctx context.Context, o StatusOptions) ([]StageStatus, erro
 	if err != nil {
 		return nil, err
 	}
+	groups := groupByStage(stages, targets, len(o.Targets) == 0)
+	for _, t := range o.Targets {
+		for _, s := range r.stagesMeant(stages, t) {
+			if len(s.Outs) == 0 {
+				groups = append(groups, stageGroup{stage: s})
+			}
+		}
+	}
 	var list []StageStatus
-	for _, g := range groupByStage(stages, targets, len(o.Targets) == 0) {
+	for _, g := range groups {
 		s, err := r.stageStatus(ctx, g)
 		if err != nil {
 			return nil, err
@@ -75,6 +83,19 @@ func (r *Repo) Status(ctx context.Context, o StatusOptions) ([]StageStatus, erro
 		}
 	}
 	return list, r.saveState()
+}
+
+// stagesMeant are the stages that a target names, alone or with their file.
+func (r *Repo) stagesMeant(stages *Stages, target string) []*pipeline.Stage {
+	if file, name, ok := splitStage(target); ok {
+		if named := r.stagesNamed(stages, file, name); len(named) > 0 {
+			return named
+		}
+	}
+	if rel, err := r.Rel(target); err == nil {
+		return stages.File(rel)
+	}
+	return nil
 }
 
 // stageGroup is a stage with the targets among its outs.
@@ -125,9 +146,15 @@ func (r *Repo) stageStatus(ctx context.Context, g stageGroup) (StageStatus, erro
 			s.Outs = append(s.Outs, PathStatus{Path: r.Show(t.Out.RepoPath()), State: state})
 		}
 	}
-	s.Always = g.stage.AlwaysChanged
+	s.Always = g.stage.AlwaysChanged || isCallback(g.stage)
 	s.Command = !g.stage.IsPointer() && g.stage.HasLock && commandChanged(g.stage)
 	return s, nil
+}
+
+// isCallback reports whether a stage neither reads nor makes anything, so that
+// nothing can tell whether it must run.
+func isCallback(s *pipeline.Stage) bool {
+	return len(s.Cmd) > 0 && len(s.Deps)+len(s.Params)+len(s.Outs) == 0
 }
 
 // address is a stage's name as seen from the working directory.
