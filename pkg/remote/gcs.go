@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -11,7 +10,6 @@ import (
 	"hash/crc32"
 	"io"
 	"iter"
-	"mime"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -284,14 +282,12 @@ func (b *gcsBackend) OpenVersion(ctx context.Context, key, version string, off, 
 		return nil, 0, b.notGCS()
 	}
 	size := int64(-1)
-	skip := int64(0)
 	if resp.StatusCode == http.StatusPartialContent {
 		size = totalOf(resp.Header.Get("Content-Range"))
 	} else {
 		if size, err = strconv.ParseInt(resp.Header.Get("X-Goog-Stored-Content-Length"), 10, 64); err != nil {
 			size = resp.ContentLength
 		}
-		skip = off // all of it came though a part was asked for
 	}
 	if size < 0 {
 		e, err := b.DescribeVersion(ctx, key, version)
@@ -301,13 +297,8 @@ func (b *gcsBackend) OpenVersion(ctx context.Context, key, version string, off, 
 		}
 		size = e.Size
 	}
-	if skip > 0 {
-		if _, err := io.CopyN(io.Discard, resp.Body, min(skip, size)); err != nil {
-			resp.Body.Close()
-			return nil, 0, errs.New(errs.Unavailable, "%s: the body ended early", b.where)
-		}
-	}
-	return b.body(ctx, resp.Body, off, n, size), size, nil
+	r, err := b.body(ctx, resp, off, n, size)
+	return r, size, err
 }
 
 func encodeCRC(sum uint32) string {
@@ -480,24 +471,12 @@ func (b *gcsBackend) deleteMany(ctx context.Context, keys []string) error {
 	if err != nil {
 		return err
 	}
-	kind, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/mixed" {
+	list, ok := answers(resp.Header.Get("Content-Type"), data)
+	if !ok {
 		return b.notGCS()
 	}
 	var first error
-	answers := 0
-	for r := multipart.NewReader(bytes.NewReader(data), params["boundary"]); ; answers++ {
-		part, err := r.NextRawPart()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return b.notGCS()
-		}
-		one, err := http.ReadResponse(bufio.NewReader(part), &http.Request{Method: http.MethodDelete})
-		if err != nil {
-			return b.notGCS()
-		}
+	for _, one := range list {
 		if one.StatusCode < 300 || one.StatusCode == http.StatusNotFound {
 			continue
 		}
@@ -508,8 +487,8 @@ func (b *gcsBackend) deleteMany(ctx context.Context, keys []string) error {
 			first = err
 		}
 	}
-	if first == nil && answers != len(keys) {
-		return errs.New(errs.Unavailable, "%s: the server answered %d of %d deletions", b.where, answers, len(keys))
+	if first == nil && len(list) != len(keys) {
+		return errs.New(errs.Unavailable, "%s: the server answered %d of %d deletions", b.where, len(list), len(keys))
 	}
 	return first
 }

@@ -52,6 +52,7 @@ func (e Env) getenv(key string) string {
 // A driver checks the options and makes a bare backend. It may ask where a
 // bucket is, but does not ask whether the place is there.
 var drivers = map[string]func(context.Context, Config, Env) (Backend, error){
+	"azure":   openAzure,
 	"gs":      openGCS,
 	"http":    openHTTP,
 	"https":   openHTTP,

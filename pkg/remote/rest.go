@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -11,6 +12,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"mime"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"net/url"
@@ -164,6 +167,36 @@ func (c *restClient) readAnswer(ctx context.Context, resp *http.Response) ([]byt
 	return b, nil
 }
 
+// answers reads the answers to the requests of a batch; ok is false if data is
+// no list of them.
+func answers(contentType string, data []byte) (list []*http.Response, ok bool) {
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil || kind != "multipart/mixed" {
+		return nil, false
+	}
+	for r := multipart.NewReader(bytes.NewReader(data), params["boundary"]); ; {
+		part, err := r.NextRawPart()
+		if err == io.EOF {
+			return list, true
+		}
+		if err != nil {
+			return nil, false
+		}
+		// Some leave out the empty line after the headers of an answer without body.
+		one, err := http.ReadResponse(bufio.NewReader(io.MultiReader(part, strings.NewReader("\r\n\r\n"))), &http.Request{Method: http.MethodDelete})
+		if err != nil {
+			return nil, false
+		}
+		// The next part ends this one's body.
+		body, err := io.ReadAll(one.Body)
+		if err != nil {
+			return nil, false
+		}
+		one.Body = io.NopCloser(bytes.NewReader(body))
+		list = append(list, one)
+	}
+}
+
 // drain reads the rest of an answer, so that its connection can be used again.
 func drain(resp *http.Response) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 256<<10))
@@ -199,7 +232,22 @@ type restBody struct {
 	left int64
 }
 
-func (c *restClient) body(ctx context.Context, r io.ReadCloser, off, n, size int64) *restBody {
+// body is what there is to read of an answer for n bytes from off of a value
+// of a size. If all of it came, what was not asked for is left out.
+func (c *restClient) body(ctx context.Context, resp *http.Response, off, n, size int64) (io.ReadCloser, error) {
+	b := c.part(ctx, resp.Body, off, n, size)
+	if resp.StatusCode == http.StatusPartialContent || off == 0 {
+		return b, nil
+	}
+	whole := c.part(ctx, resp.Body, 0, -1, size)
+	if _, err := io.CopyN(io.Discard, whole, min(off, size)); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (c *restClient) part(ctx context.Context, r io.ReadCloser, off, n, size int64) *restBody {
 	left := max(0, size-off)
 	if n >= 0 {
 		left = min(left, n)

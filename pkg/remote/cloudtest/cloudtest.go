@@ -5,7 +5,9 @@ package cloudtest
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -79,29 +81,43 @@ type Azure struct {
 	URL       string // of the account, with scheme
 	Account   string
 	Key       string
-	Container string // the name of one to be made; see [Azure.Options]
+	Container string // one that is there
 }
 
-// StartAzure runs the azurite-blob program at binary until the test ends. The
-// container is made by the first who uses the account: make is called with
-// the server when it answers. Without binary the test is skipped: callers hand
-// in what CAIRN_AZURITE says.
-func StartAzure(t testing.TB, binary string, make func(ctx context.Context, s *Azure) error) *Azure {
+// StartAzure runs the azurite-blob program at binary, with a container in it,
+// until the test ends. Without binary the test is skipped: callers hand in
+// what CAIRN_AZURITE says.
+func StartAzure(t testing.TB, binary string) *Azure {
 	t.Helper()
 	if binary == "" {
 		t.Skip("needs an Azure server: set CAIRN_AZURITE to the path of azurite-blob")
 	}
-	key := [32]byte{}
-	_, _ = rand.Read(key[:])
-	s := &Azure{Account: "cairntest", Key: base64.StdEncoding.EncodeToString(key[:]), Container: "container"}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	s := &Azure{Account: "cairntest", Key: base64.StdEncoding.EncodeToString(key), Container: "container"}
 	start(t, func(host, port string) (*exec.Cmd, func(ctx context.Context) error) {
 		s.URL = "http://" + net.JoinHostPort(host, port) + "/" + s.Account
-		cmd := exec.Command(binary, "--blobHost", host, "--blobPort", port, "--location", t.TempDir(),
+		cmd := exec.Command(binary, "--blobHost", host, "--blobPort", port,
 			"--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent")
 		cmd.Env = append(os.Environ(), "AZURITE_ACCOUNTS="+s.Account+":"+s.Key)
-		return cmd, func(ctx context.Context) error { return make(ctx, s) }
+		return cmd, func(ctx context.Context) error { return s.makeContainer(ctx, key) }
 	})
 	return s
+}
+
+// makeContainer makes the container by a request signed as Azure wants it.
+func (s *Azure) makeContainer(ctx context.Context, key []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, s.URL+"/"+s.Container+"?restype=container", nil)
+	if err != nil {
+		return err
+	}
+	date := time.Now().UTC().Format(http.TimeFormat)
+	req.Header.Set("X-Ms-Date", date)
+	req.Header.Set("X-Ms-Version", "2021-12-02")
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "PUT%s\nx-ms-date:%s\nx-ms-version:2021-12-02\n/%s%s\nrestype:container", strings.Repeat("\n", 11), date, s.Account, req.URL.Path)
+	req.Header.Set("Authorization", "SharedKey "+s.Account+":"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	return expect(http.DefaultClient.Do(req))
 }
 
 // Options are those of a cairn or DVC remote that uses the server.
