@@ -15,11 +15,15 @@ func newFetch(a *App) *cobra.Command {
 		Short: "Download files or directories from remote storage to the cache.",
 		Long: `Bring what the cache lacks of the tracked files and directories from the remote.
 The workspace stays as it is. Every object is proven as it arrives; wrong bytes
-are refused.`,
+are refused.
+
+With --verify-remote the remote is also asked for what the cache has already; what
+it lacks, or has with another size, is named, and the exit code is not 0.`,
 		Example: "  cairn fetch\n  cairn fetch --all-branches\n  cairn fetch -r backup data.dvc",
 	}
 	cloudFlags(a, cmd, &o)
 	runCacheFlag(cmd, &o)
+	verifyFlag(cmd, &o)
 	f := cmd.Flags()
 	f.Int64Var(&o.MaxSize, "max-size", 0, "Only files/directories that are each below this size (`<bytes>`).")
 	f.StringArrayVar(&o.Types, "type", nil, "Only files/directories of a `<type>`: metrics, plots.")

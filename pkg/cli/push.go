@@ -16,12 +16,18 @@ func newPush(a *App) *cobra.Command {
 		Long: `Send to a remote what it lacks of the tracked files and directories. What the
 remote has is asked of it each time, with sizes. Objects are proven while they
 are sent, and a directory's list of files goes only after all its files. If
-anything that was asked for could not be sent, the exit code is not 0.`,
+anything that was asked for could not be sent, the exit code is not 0.
+
+Once all files of a directory were seen on a remote, a receipt is left there, so
+that the next push, from whatever clone, need not ask for each file. It is
+believed only where asking for everything costs much more, and never by a pull.
+If somebody deletes objects from the remote by other means, use --verify-remote.`,
 		Example: "  cairn push\n  cairn push -r backup data/raw\n  cairn push --all-tags -j 16",
 	}
 	cloudFlags(a, cmd, &o)
 	cmd.Flags().BoolVar(&o.Glob, "glob", false, "Allows targets containing shell-style wildcards.")
 	runCacheFlag(cmd, &o)
+	verifyFlag(cmd, &o)
 	a.JSONFlag(cmd)
 	cmd.RunE = a.Run(func(ctx context.Context, args []string) error {
 		o.Targets = args
@@ -41,6 +47,11 @@ anything that was asked for could not be sent, the exit code is not 0.`,
 		return Handled("failed to push data to the cloud", err)
 	})
 	return cmd
+}
+
+// verifyFlag is for what believes a remote that says a folder is whole.
+func verifyFlag(cmd *cobra.Command, o *repo.CloudOptions) {
+	cmd.Flags().BoolVar(&o.VerifyRemote, "verify-remote", false, "Ask the remote for each object, with its size, whatever it says of whole folders.")
 }
 
 // runCacheFlag is DVC's --run-cache with its negation.

@@ -29,6 +29,7 @@ With --quiet nothing is printed and the exit code is 1 if something differs.`,
 	f := cmd.Flags()
 	f.BoolVarP(&cloud, "cloud", "c", false, "Show status of the local cache compared to a remote.")
 	cloudFlags(a, cmd, &o)
+	verifyFlag(cmd, &o)
 	f.BoolVar(&noUpdates, "no-updates", false, "Ignore updates to imported data.")
 	a.JSONFlag(cmd)
 	cmd.RunE = a.Run(func(ctx context.Context, args []string) error {
@@ -72,7 +73,7 @@ func unusedFlags(o repo.CloudOptions) string {
 	for _, f := range []struct {
 		on   bool
 		name string
-	}{{o.Branches, "--all-branches"}, {o.Tags, "--all-tags"}, {o.Commits, "--all-commits"}, {o.Jobs != 0, "--jobs"}} {
+	}{{o.Branches, "--all-branches"}, {o.Tags, "--all-tags"}, {o.Commits, "--all-commits"}, {o.Jobs != 0, "--jobs"}, {o.VerifyRemote, "--verify-remote"}} {
 		if f.on {
 			if given != "" {
 				given += ", "

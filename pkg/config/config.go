@@ -85,6 +85,7 @@ type Studio struct {
 type Cairn struct {
 	LockTimeout time.Duration // how long to wait for another command's lock
 	TrashDays   int           // how long what gc deletes can be brought back; 0 deletes for good
+	ReadRemotes []string      // asked, in this order, for what a remote lacks
 	Resources   string        // totals that stages running at the same time share: "gpu=1,mem=8GB"
 }
 
@@ -239,7 +240,19 @@ func (c *Config) fill(o *LoadOptions) {
 	v = c.view("studio")
 	c.Studio = Studio{v.text("token"), v.text("url"), v.text("repo_url"), v.bool("offline")}
 	v = c.view(cairnSection)
-	c.Cairn = Cairn{LockTimeout: seconds(v.int("lock_timeout")), Resources: v.text("resources"), TrashDays: v.int("trash_days")}
+	c.Cairn = Cairn{LockTimeout: seconds(v.int("lock_timeout")), Resources: v.text("resources"),
+		TrashDays: v.int("trash_days"), ReadRemotes: names(v.text("read_remotes"))}
+}
+
+// names splits a list of names, in lower case as those of remotes are.
+func names(list string) []string {
+	var all []string
+	for n := range strings.SplitSeq(list, ",") {
+		if n = strings.ToLower(strings.TrimSpace(n)); n != "" {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 // seconds is a duration that does not overflow.

@@ -281,6 +281,7 @@ var options = []Option{
 
 	{Section: cairnSection, Name: "resources", Doc: "what stages that run at the same time share, such as gpu=1,mem=8GB"},
 	{Section: cairnSection, Name: "trash_days", Type: Int, Min: zero, Default: "7", Doc: "days that what gc deletes can be brought back; 0 deletes for good"},
+	{Section: cairnSection, Name: "read_remotes", Doc: "remotes to be asked, in this order, for what a remote lacks or while it cannot be reached; separated by commas"},
 	{Section: cairnSection, Name: "lock_timeout", Type: Int, Min: zero, Default: "600", Doc: "seconds to wait for another command's lock"},
 }
 

@@ -244,8 +244,9 @@ func (w *webClient) fail(resp *http.Response) error {
 	case s == http.StatusInsufficientStorage || s == http.StatusRequestEntityTooLarge:
 		e.Hint = "The server is full, or takes no files this large."
 	}
-	if after := resp.Header.Get("Retry-After"); after != "" && e.Kind == errs.Unavailable {
-		return &retryAfterError{e, parseRetryAfter(after)}
+	after := resp.Header.Get("Retry-After")
+	if s := resp.StatusCode; e.Kind == errs.Unavailable && (s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable || after != "") {
+		return Throttled(e, parseRetryAfter(after))
 	}
 	return e
 }

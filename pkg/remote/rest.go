@@ -152,7 +152,7 @@ func statusKind(status int) errs.Kind {
 // withRetryAfter lets an Unavailable error know when to come back.
 func withRetryAfter(e *errs.Error, h http.Header) error {
 	if s := h.Get("Retry-After"); s != "" && e.Kind == errs.Unavailable {
-		return &retryAfterError{e, parseRetryAfter(s)}
+		return Throttled(e, parseRetryAfter(s))
 	}
 	return e
 }

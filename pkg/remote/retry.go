@@ -56,16 +56,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // WithRetry returns b with patience and its limit: what fails as
 // errs.Unavailable is tried again, a download that breaks goes on where it
-// was, and what stands still for too long is ended as Unavailable. [As] finds
+// was, and what stands still for too long is ended as Unavailable. A server
+// that wants fewer requests gets fewer: see [Throttled]. [As] finds
 // b's abilities in it, each with the same patience; a write that is tried
 // again may leave a version more than it says.
 func WithRetry(b Backend, o RetryOptions) Backend {
-	return &retrier{b: b, o: o.withDefaults()}
+	return &retrier{b: b, o: o.withDefaults(), lim: limiter{most: float64(max(1, b.Properties().Concurrency))}}
 }
 
 type retrier struct {
-	b Backend
-	o RetryOptions
+	b   Backend
+	o   RetryOptions
+	lim limiter
 }
 
 // As gives the abilities of what is wrapped, with patience.
@@ -91,22 +93,54 @@ func (r *retrier) Properties() Properties { return r.b.Properties() }
 func (r *retrier) Close() error           { return r.b.Close() }
 
 // do calls f until it succeeds, fails for good, or has failed too often.
-// Each call has a watch that f feeds if it moves bytes.
+// Each call has a watch that f feeds if it moves bytes. A server that is only
+// busy is asked twice as often.
 func (r *retrier) do(ctx context.Context, f func(ctx context.Context, w *watch) error) error {
+	return r.again(ctx, func(ctx context.Context, w *watch) (err error) {
+		w.rest()
+		if err := r.lim.acquire(ctx); err != nil {
+			return err
+		}
+		w.feed()
+		began := time.Now()
+		defer func() { r.lim.release(began, err == nil, isThrottled(err)) }()
+		return f(ctx, w)
+	})
+}
+
+// again is do for what may itself ask the backend while it runs, and must
+// therefore not wait for a turn.
+func (r *retrier) again(ctx context.Context, f func(ctx context.Context, w *watch) error) error {
+	fails := 0
 	for try := 1; ; try++ {
-		w := newWatch(ctx, r.o.Stall)
-		err := w.why(f(w.ctx, w))
-		w.end()
+		err := r.once(ctx, f)
+		busy := isThrottled(err)
 		if err == nil || ctx.Err() != nil || !errs.Is(err, errs.Unavailable) {
 			return orCtx(ctx, err)
 		}
-		if try >= r.o.Tries {
+		if fails += 2; busy {
+			fails--
+		}
+		if fails >= 2*r.o.Tries {
 			return gaveUp(err, try)
 		}
 		if serr := r.o.Sleep(ctx, r.pause(try, err)); serr != nil {
 			return serr
 		}
 	}
+}
+
+// isThrottled reports whether the server wants fewer requests: every error that
+// knows when to come back says so.
+func isThrottled(err error) bool {
+	var after interface{ RetryAfter() time.Duration }
+	return errors.As(err, &after)
+}
+
+func (r *retrier) once(ctx context.Context, f func(ctx context.Context, w *watch) error) error {
+	w := newWatch(ctx, r.o.Stall)
+	defer w.end()
+	return w.why(f(w.ctx, w))
 }
 
 // orCtx prefers the plain context error to what a driver made of it.
@@ -181,7 +215,7 @@ func (r *retrier) list(ctx context.Context, list func(context.Context) iter.Seq2
 		seed := maphash.MakeSeed()
 		seen := map[uint64]struct{}{} // 64 bits of each key, not the keys: listings are long
 		stopped := false
-		err := r.do(ctx, func(ctx context.Context, w *watch) error {
+		err := r.again(ctx, func(ctx context.Context, w *watch) error {
 			for e, err := range list(ctx) {
 				if err != nil {
 					return err

@@ -44,15 +44,6 @@ func parseFailure(err error) (f s3Failure) {
 	return f
 }
 
-// retryAfterError knows when to come back.
-type retryAfterError struct {
-	error
-	after time.Duration
-}
-
-func (e *retryAfterError) RetryAfter() time.Duration { return e.after }
-func (e *retryAfterError) Unwrap() error             { return e.error }
-
 // translate gives an SDK error its class, a short text without secrets, and
 // a remedy.
 func (b *s3Backend) translate(err error) error {
@@ -71,10 +62,19 @@ func (b *s3Backend) translate(err error) error {
 	}
 	kind, hint := b.classify(f, err)
 	e := &errs.Error{Kind: kind, Msg: b.where + ": " + b.scrub(f.text(err)), Hint: hint}
-	if s := f.header.Get("Retry-After"); s != "" && kind == errs.Unavailable {
-		return &retryAfterError{e, parseRetryAfter(s)}
+	if after := f.header.Get("Retry-After"); kind == errs.Unavailable && (after != "" || f.throttled()) {
+		return Throttled(e, parseRetryAfter(after))
 	}
 	return e
+}
+
+// throttled reports whether the server wants fewer requests.
+func (f s3Failure) throttled() bool {
+	switch f.code {
+	case "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded", "ServiceUnavailable":
+		return true
+	}
+	return f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable
 }
 
 func (f s3Failure) text(err error) string {

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"math"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,10 @@ type Store struct {
 	name   string
 	slots  *semaphore.Weighted // requests under way
 	budget *semaphore.Weighted // bytes in buffers
+
+	mu       sync.Mutex
+	samples  map[object.Algorithm]*sample // of what is there, for planning
+	receipts map[object.Digest]bool       // manifests whose receipt was seen and holds
 }
 
 var _ object.Store = (*Store)(nil)
@@ -50,7 +55,8 @@ func NewStore(b Backend, name string) *Store {
 	p := b.Properties()
 	p.Concurrency = max(1, p.Concurrency)
 	return &Store{b: b, p: p, name: name,
-		slots: semaphore.NewWeighted(int64(p.Concurrency)), budget: semaphore.NewWeighted(bufferBudget)}
+		slots: semaphore.NewWeighted(int64(p.Concurrency)), budget: semaphore.NewWeighted(bufferBudget),
+		samples: map[object.Algorithm]*sample{}, receipts: map[object.Digest]bool{}}
 }
 
 // Close releases the backend's connections.
@@ -139,8 +145,11 @@ func (n named) Read(p []byte) (int, error) {
 // deleteBatch is how many keys one Delete call gets: what S3 takes at once.
 const deleteBatch = 1000
 
-// Delete removes objects.
+// Delete removes objects, after the receipts that would say more than is true.
 func (s *Store) Delete(ctx context.Context, ds []object.Digest) error {
+	if err := s.dropReceipts(ctx, s.doubtful(ds)); err != nil {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.p.Concurrency)
 	for lo := 0; lo < len(ds); lo += deleteBatch {
@@ -455,6 +464,9 @@ func (s *Store) buffer(ctx context.Context, size int64) (*buffer, error) {
 // long as pagePrice questions for one key.
 const (
 	pagePrice = 4
+	// fewQuestions is up to how many objects are asked for one by one without
+	// looking at how a listing would compare.
+	fewQuestions = 20
 	// fewPages is up to how many pages one listing after another is quick
 	// enough; beyond it the digests' first two digits split the work.
 	fewPages = 8
@@ -466,6 +478,19 @@ const (
 func (s *Store) Has(ctx context.Context, ds []object.Digest) (map[object.Digest]object.Info, error) {
 	found := make(map[object.Digest]object.Info, len(ds))
 	var mu sync.Mutex
+	err := s.look(ctx, ds, func(i object.Info) {
+		mu.Lock()
+		found[i.Digest] = i
+		mu.Unlock()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// look calls add, from several goroutines, for each of ds that is there.
+func (s *Store) look(ctx context.Context, ds []object.Digest, add func(object.Info)) error {
 	byAlg := map[object.Algorithm][]object.Digest{}
 	for _, d := range ds {
 		if !d.IsZero() {
@@ -473,34 +498,27 @@ func (s *Store) Has(ctx context.Context, ds []object.Digest) (map[object.Digest]
 		}
 	}
 	for a, want := range byAlg {
-		if err := s.hasOf(ctx, a, want, func(i object.Info) {
-			mu.Lock()
-			found[i.Digest] = i
-			mu.Unlock()
-		}); err != nil {
-			return nil, orCtx(ctx, fmt.Errorf("look up objects in %s: %w", s.name, err))
+		if err := s.hasOf(ctx, a, want, add); err != nil {
+			return orCtx(ctx, fmt.Errorf("look up objects in %s: %w", s.name, err))
 		}
 	}
-	return found, nil
+	return nil
 }
 
 func (s *Store) hasOf(ctx context.Context, a object.Algorithm, want []object.Digest, add func(object.Info)) error {
-	list := s.p.ListPrice > 0 && !s.p.CheapStat && len(want) > 4*s.p.Concurrency
+	list := s.p.ListPrice > 0 && !s.p.CheapStat && len(want) > fewQuestions
 	if !list {
 		return s.stat(ctx, want, add)
 	}
-	pages, err := s.estimatePages(ctx, a)
+	there, err := s.sample(ctx, a)
 	if err != nil {
 		return err
 	}
-	wanted := make(map[object.Digest]bool, len(want))
-	byShard := map[string][]object.Digest{}
-	for _, d := range want {
-		wanted[d] = true
-		byShard[d.String()[:2]] = append(byShard[d.String()[:2]], d)
-	}
+	pages := there.pages
+	sorted := slices.SortedFunc(slices.Values(want), object.Digest.Compare)
+	want = slices.Compact(sorted)
 	pick := func(i object.Info) bool {
-		if wanted[i.Digest] {
+		if _, ok := slices.BinarySearchFunc(want, i.Digest, object.Digest.Compare); ok {
 			add(i)
 		}
 		return true
@@ -512,12 +530,17 @@ func (s *Store) hasOf(ctx context.Context, a object.Algorithm, want []object.Dig
 	g.SetLimit(s.p.Concurrency)
 	perShard := max(1, (pages+shards-1)/shards)
 	var single []object.Digest
-	for shard, ds := range byShard {
-		if perShard*pagePrice >= len(ds) {
-			single = append(single, ds...)
+	for lo := 0; lo < len(want); {
+		hi := lo
+		for hi < len(want) && want[hi].First() == want[lo].First() {
+			hi++
+		}
+		shard := want[lo:hi]
+		if lo = hi; perShard*pagePrice >= len(shard) {
+			single = append(single, shard...)
 			continue
 		}
-		g.Go(func() error { return s.listPrefix(gctx, a, a.Prefix()+shard+"/", pick) })
+		g.Go(func() error { return s.listPrefix(gctx, a, fmt.Sprintf("%s%02x/", a.Prefix(), shard[0].First()), pick) })
 	}
 	if err := g.Wait(); err != nil {
 		return orCtx(ctx, err)
@@ -551,13 +574,51 @@ func (s *Store) stat(ctx context.Context, ds []object.Digest, add func(object.In
 	return orCtx(ctx, g.Wait())
 }
 
-// estimatePages guesses how many pages a listing of a's objects has, from the
-// part of them that begins with 000: digests are evenly spread.
-func (s *Store) estimatePages(ctx context.Context, a object.Algorithm) (int, error) {
-	const part = 4096
-	n := 0
-	err := s.listPrefix(ctx, a, a.Prefix()+"00/0", func(object.Info) bool { n++; return true })
-	return int(math.Ceil(float64(n) * part / float64(max(1, s.p.ListPrice)))), err
+// sample is the part of an algorithm's objects whose digests begin with some
+// digits of chance. Digests are evenly spread, so it tells how many there are;
+// and it is true for what was looked at.
+type sample struct {
+	prefix string // of the keys looked at
+	sizes  map[object.Digest]int64
+	pages  int // of a listing of all, about
+}
+
+// sample looks at a part of a's objects, once: a 256th, or of very many a
+// 4096th.
+func (s *Store) sample(ctx context.Context, a object.Algorithm) (*sample, error) {
+	s.mu.Lock()
+	known := s.samples[a]
+	s.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	const digits = "0123456789abcdef"
+	prefix := fmt.Sprintf("%s%02x/", a.Prefix(), rand.N(shards))
+	n, all, err := s.part(ctx, a, prefix, shards)
+	if err == nil && !all {
+		n, _, err = s.part(ctx, a, prefix+string(digits[rand.N(16)]), 16*shards)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.samples[a] = n
+	s.mu.Unlock()
+	return n, nil
+}
+
+// part lists a's objects below prefix, one in of of all. It gives up when they
+// are more than two pages and a smaller part would do; all is false then.
+func (s *Store) part(ctx context.Context, a object.Algorithm, prefix string, of int) (n *sample, all bool, err error) {
+	n, all = &sample{prefix: prefix, sizes: map[object.Digest]int64{}}, true
+	page := max(1, s.p.ListPrice)
+	err = s.listPrefix(ctx, a, prefix, func(i object.Info) bool {
+		n.sizes[i.Digest] = i.Size
+		all = of > shards || page == 1 || len(n.sizes) < 2*page
+		return all
+	})
+	n.pages = (len(n.sizes)*of + page - 1) / page
+	return n, all, err
 }
 
 // listPrefix calls f for every object of a whose key begins with prefix,
@@ -571,6 +632,9 @@ func (s *Store) listPrefix(ctx context.Context, a object.Algorithm, prefix strin
 			d, ok := object.ParseKey(e.Key)
 			if ok && d.Algorithm() == a && !f(infoOf(d, e)) {
 				return nil
+			}
+			if folder, ok := ParseReceiptKey(e.Key); ok {
+				s.sawReceipt(folder)
 			}
 		}
 		return ctx.Err()
@@ -598,11 +662,11 @@ func (s *Store) List(ctx context.Context, a object.Algorithm) iter.Seq2[object.I
 
 func (s *Store) list(ctx context.Context, a object.Algorithm, yield func(object.Info) bool) error {
 	if a.Prefix() != "" {
-		pages, err := s.estimatePages(ctx, a)
+		there, err := s.sample(ctx, a)
 		if err != nil {
 			return err
 		}
-		if pages <= fewPages {
+		if there.pages <= fewPages {
 			return s.listPrefix(ctx, a, a.Prefix(), yield)
 		}
 	}

@@ -3,6 +3,7 @@ package remote
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,9 @@ type TransferOptions struct {
 	Label    string        // of the progress shown
 	Progress progress.Sink // nil shows nothing
 	DryRun   bool          // find out what would be moved, and move nothing
+
+	// Verify asks the destination for every object, whatever receipts say.
+	Verify bool
 
 	// A batch is committed after so many objects or bytes, so that what an
 	// interrupted run has done stays done. 0 is 20,000 and 4 GiB.
@@ -95,96 +99,271 @@ func Transfer(ctx context.Context, dst, src object.Store, items []Item, o Transf
 	if o.SliceBytes <= 0 {
 		o.SliceBytes = sliceBytes
 	}
-	t := &transfer{dst: dst, src: src, o: o, bad: map[object.Digest]bool{}}
-	t.collect(items)
-	err := t.run(ctx)
+	t := &transfer{dst: dst, src: src, o: o}
+	err := t.run(ctx, items)
 	t.sortResults()
-	return t.stats, t.verdict(ctx, err)
+	err = t.verdict(ctx, err)
+	t.distrust(ctx)
+	return t.stats, err
 }
 
-// transfer is the state of one call.
+// transfer is the state of one call. Items are millions at times, so what is
+// kept for each is small, and points to the caller's item.
 type transfer struct {
 	dst, src object.Store
 	o        TransferOptions
 	task     progress.Task
 
-	files     []Item // moved first, each digest once
-	manifests []Item // moved after all files
+	files     entries // moved first
+	manifests entries // moved after all files
 
-	mu    sync.Mutex // guards the following
+	mu    sync.Mutex // guards the following, and the states of entries
 	stats Stats
-	bad   map[object.Digest]bool // not on dst
-	luck  int                    // failures since the last success
-	stop  error                  // why to end early
+	luck  int   // failures since the last success
+	stop  error // why to end early
+}
+
+// entry is one object of a transfer.
+type entry struct {
+	it    *Item
+	size  int64  // bytes, as far as known; -1 is not
+	key   uint64 // the sum's first bytes: comparing it needs no look at the item
+	n     uint32 // which mention of the object this is
+	state state
+}
+
+type state uint8
+
+const (
+	waiting state = iota
+	held          // on dst
+	bad           // neither there nor to be had
+)
+
+// entries are sorted by digest, each digest once.
+type entries []entry
+
+func sumKey(d object.Digest) uint64 {
+	var b [32]byte
+	return binary.BigEndian.Uint64(d.AppendSum(b[:0])[:8])
+}
+
+func (e *entries) add(it *Item) {
+	if !it.Digest.IsZero() {
+		*e = append(*e, entry{it: it, size: it.Size, key: sumKey(it.Digest), n: uint32(len(*e))})
+	}
+}
+
+// settle sorts the entries and drops all mentions of an object but the first.
+func (e *entries) settle() {
+	slices.SortFunc(*e, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), a.it.Digest.Compare(b.it.Digest), cmp.Compare(a.n, b.n))
+	})
+	*e = slices.CompactFunc(*e, func(a, b entry) bool { return a.key == b.key && a.it.Digest == b.it.Digest })
+}
+
+// find returns the entry of a digest, nil if there is none.
+func (e entries) find(d object.Digest) *entry {
+	key := sumKey(d)
+	i, ok := slices.BinarySearchFunc(e, d, func(x entry, d object.Digest) int {
+		return cmp.Or(cmp.Compare(x.key, key), x.it.Digest.Compare(d))
+	})
+	if !ok {
+		return nil
+	}
+	return &e[i]
 }
 
 // collect sorts the items into what is free to move and the manifests that
 // must wait, dropping repetitions.
 func (t *transfer) collect(items []Item) {
 	n := 0
-	for _, it := range items {
-		n += 1 + len(it.Files)
-	}
-	seen := make(map[object.Digest]struct{}, n)
-	add := func(to *[]Item, it Item) {
-		if it.Digest.IsZero() {
-			return
-		}
-		if _, twice := seen[it.Digest]; !twice {
-			seen[it.Digest] = struct{}{}
-			*to = append(*to, it)
+	for i := range items {
+		n += len(items[i].Files)
+		if items[i].Files == nil {
+			n++
+		} else {
+			t.manifests.add(&items[i])
 		}
 	}
-	// Manifests first: one that must wait may also be named without files.
-	for _, it := range items {
-		if it.Files != nil {
-			add(&t.manifests, it)
+	t.manifests.settle()
+	t.files = make(entries, 0, n)
+	for i := range items {
+		it := &items[i]
+		for j := range it.Files {
+			t.files.add(&it.Files[j])
+		}
+		// A manifest that must wait may also be named without files.
+		if it.Files == nil && t.manifests.find(it.Digest) == nil {
+			t.files.add(it)
 		}
 	}
-	for _, it := range items {
-		for _, f := range it.Files {
-			add(&t.files, f)
-		}
-		if it.Files == nil {
-			add(&t.files, it)
-		}
-	}
+	t.files.settle()
 }
 
-func (t *transfer) run(ctx context.Context) error {
+func (t *transfer) run(ctx context.Context, items []Item) error {
+	t.collect(items)
+	if err := t.believe(ctx); err != nil {
+		return err
+	}
 	files, manifests, err := t.lacking(ctx)
 	if err != nil {
 		return err
 	}
 	var bytes int64
-	for _, it := range files {
-		bytes += max(0, it.Size)
+	for _, i := range files {
+		bytes += max(0, t.files[i].size)
 	}
 	t.task = progress.Or(t.o.Progress).Start(t.o.Label, int64(len(files)+len(manifests)), bytes)
 	defer t.task.Done()
-	if err := t.move(ctx, files); err != nil {
+	if err := t.move(ctx, t.files, files); err != nil {
 		t.stats.NotTried += len(manifests)
 		return err
 	}
-	return t.move(ctx, t.ready(manifests))
+	if err := t.move(ctx, t.manifests, t.ready(manifests)); err != nil {
+		return err
+	}
+	t.leaveReceipts(ctx)
+	return nil
+}
+
+// believe takes as held what receipts on dst say it holds.
+func (t *transfer) believe(ctx context.Context) error {
+	s, ok := t.dst.(*Store)
+	if !ok || t.o.Verify {
+		return nil
+	}
+	folders, err := t.folders(ctx)
+	if err != nil {
+		return err
+	}
+	believed, err := s.receipted(ctx, folders)
+	if err != nil {
+		return err
+	}
+	for d := range believed {
+		m := t.manifests.find(d)
+		m.state = held
+		for j := range m.it.Files {
+			if f := t.files.find(m.it.Files[j].Digest); f != nil {
+				f.state = held
+			}
+		}
+	}
+	for _, part := range []entries{t.files, t.manifests} {
+		for i := range part {
+			if part[i].state == held {
+				t.stats.Skipped++
+			}
+		}
+	}
+	return nil
+}
+
+// folders are the manifests that wait for their files, with their sizes if
+// these are to be had for nothing: one that is cut on dst must show.
+func (t *transfer) folders(ctx context.Context) ([]*Item, error) {
+	list := make([]*Item, len(t.manifests))
+	var ask []object.Digest
+	for i := range t.manifests {
+		it := *t.manifests[i].it
+		list[i] = &it
+		ask = append(ask, it.Digest)
+	}
+	if !t.src.Properties().CheapStat {
+		return list, nil
+	}
+	has, err := sizes(ctx, t.src, ask)
+	if err != nil {
+		return nil, err
+	}
+	for i, size := range has {
+		if size >= 0 {
+			list[i].Size = size
+		}
+	}
+	return list, nil
+}
+
+// leaveReceipts says on dst which folders are whole there.
+func (t *transfer) leaveReceipts(ctx context.Context) {
+	s, ok := t.dst.(*Store)
+	if !ok || t.o.DryRun || t.stats.NotTried > 0 {
+		return
+	}
+	var whole []*Item
+	for i := range t.manifests {
+		if m := &t.manifests[i]; m.state == held && len(m.it.Files) >= receiptFiles && t.lacks(m.it) == 0 {
+			whole = append(whole, m.it)
+		}
+	}
+	s.leaveReceipts(ctx, whole, func(f *Item) int64 {
+		if e := t.files.find(f.Digest); e != nil {
+			return e.size
+		}
+		return -1
+	})
+}
+
+// lacks counts the files of a folder that are not on dst.
+func (t *transfer) lacks(folder *Item) int {
+	n := 0
+	for i := range folder.Files {
+		if e := t.files.find(folder.Files[i].Digest); e != nil && e.state != held {
+			n++
+		}
+	}
+	return n
+}
+
+// distrust drops the receipts on src of folders that turned out to lack
+// something there, so that the next push asks and mends it.
+func (t *transfer) distrust(ctx context.Context) {
+	if ctx.Err() != nil || len(t.stats.Missing)+len(t.stats.Failed) == 0 {
+		return
+	}
+	wrong := map[object.Digest]bool{}
+	for _, it := range t.stats.Missing {
+		wrong[it.Digest] = true
+	}
+	for _, f := range t.stats.Failed {
+		if errs.Is(f.Err, errs.Corrupt) {
+			wrong[f.Item.Digest] = true
+		}
+	}
+	var folders []object.Digest
+	for i := range t.manifests {
+		m := t.manifests[i].it
+		if wrong[m.Digest] || slices.ContainsFunc(m.Files, func(f Item) bool { return wrong[f.Digest] }) {
+			folders = append(folders, m.Digest)
+		}
+	}
+	if len(folders) > 0 {
+		_ = DropReceipts(ctx, t.src, folders) // it may be read-only
+	}
 }
 
 // ready leaves out the manifests with a file that is not on dst.
-func (t *transfer) ready(manifests []Item) []Item {
+func (t *transfer) ready(manifests []int32) []int32 {
 	ready := manifests[:0]
-	for _, m := range manifests {
+	for _, i := range manifests {
+		m := &t.manifests[i]
 		broken := 0
-		for _, f := range m.Files {
-			if t.bad[f.Digest] {
-				broken++
+		if !t.o.DryRun {
+			broken = t.lacks(m.it)
+		} else {
+			for j := range m.it.Files {
+				if e := t.files.find(m.it.Files[j].Digest); e != nil && e.state == bad {
+					broken++
+				}
 			}
 		}
 		if broken == 0 {
-			ready = append(ready, m)
+			ready = append(ready, i)
 			continue
 		}
-		t.bad[m.Digest] = true
-		t.stats.Failed = append(t.stats.Failed, ItemError{m, &folderError{broken}})
+		m.state = bad
+		t.stats.Failed = append(t.stats.Failed, ItemError{*m.it, &folderError{broken}})
 	}
 	return ready
 }
@@ -198,10 +377,10 @@ func (e *folderError) Error() string {
 
 // lacking returns what dst does not have with its right size, and counts the
 // rest as skipped, or as missing if src does not have it either.
-func (t *transfer) lacking(ctx context.Context) (files, manifests []Item, err error) {
+func (t *transfer) lacking(ctx context.Context) (files, manifests []int32, err error) {
 	all := make([]object.Digest, 0, len(t.files)+len(t.manifests))
-	for it := range t.each() {
-		all = append(all, it.Digest)
+	for e := range t.waiting() {
+		all = append(all, e.it.Digest)
 	}
 	onDst, err := sizes(ctx, t.dst, all)
 	if err != nil {
@@ -210,22 +389,22 @@ func (t *transfer) lacking(ctx context.Context) (files, manifests []Item, err er
 	// Ask src about what is not there, and about every size in doubt.
 	var ask []object.Digest
 	unknown, unsized, doubtful, i := 0, 0, 0, 0
-	for it := range t.each() {
+	for e := range t.waiting() {
 		have := onDst[i]
 		i++
-		if have >= 0 && have == it.Size {
+		if have >= 0 && have == e.size {
 			continue
 		}
-		if it.Size < 0 {
+		if e.size < 0 {
 			unsized++
 			if have < 0 {
 				unknown++
 			}
 		}
-		if have >= 0 && it.Size >= 0 {
+		if have >= 0 && e.size >= 0 {
 			doubtful++
 		}
-		ask = append(ask, it.Digest)
+		ask = append(ask, e.it.Digest)
 	}
 	var onSrc []int64
 	cheap := t.src.Properties().CheapStat && (unsized > 0 || t.o.DryRun)
@@ -235,12 +414,17 @@ func (t *transfer) lacking(ctx context.Context) (files, manifests []Item, err er
 		}
 	}
 	i, asked := 0, 0
-	pick := func(part []Item) []Item {
-		todo := part[:0]
-		for _, it := range part {
+	pick := func(part entries) []int32 {
+		var todo []int32
+		for k := range part {
+			e := &part[k]
+			if e.state != waiting {
+				continue
+			}
 			have, theirs := onDst[i], unasked
 			i++
-			if have >= 0 && have == it.Size {
+			if have >= 0 && have == e.size {
+				e.state = held
 				t.stats.Skipped++
 				continue
 			}
@@ -249,16 +433,17 @@ func (t *transfer) lacking(ctx context.Context) (files, manifests []Item, err er
 				asked++
 			}
 			switch {
-			case have >= 0 && (theirs == have || it.Size < 0 && theirs < 0):
+			case have >= 0 && (theirs == have || e.size < 0 && theirs < 0):
 				// The hint was wrong, or nobody knows better.
+				e.state, e.size = held, have
 				t.stats.Skipped++
 			case theirs == absent:
-				t.lost(it)
+				t.lost(e)
 			default:
 				if theirs >= 0 {
-					it.Size = theirs
+					e.size = theirs
 				}
-				todo = append(todo, it)
+				todo = append(todo, int32(k))
 			}
 		}
 		return todo
@@ -270,12 +455,12 @@ func (t *transfer) lacking(ctx context.Context) (files, manifests []Item, err er
 // store that is not a folder; otherwise opening them tells.
 const worthListing = 64
 
-// each yields the files, then the manifests.
-func (t *transfer) each() iter.Seq[*Item] {
-	return func(yield func(*Item) bool) {
-		for _, part := range [][]Item{t.files, t.manifests} {
+// waiting yields the files, then the manifests, that dst was not asked for yet.
+func (t *transfer) waiting() iter.Seq[*entry] {
+	return func(yield func(*entry) bool) {
+		for _, part := range []entries{t.files, t.manifests} {
 			for i := range part {
-				if !yield(&part[i]) {
+				if part[i].state == waiting && !yield(&part[i]) {
 					return
 				}
 			}
@@ -289,100 +474,144 @@ const (
 	unasked = int64(-2) // it was not asked
 )
 
+// askAtOnce is how many objects a store is asked for at once if asking in
+// portions costs nothing: the answer is a map.
+const askAtOnce = 64 << 10
+
 // sizes asks a store for the sizes of objects, in their order.
 func sizes(ctx context.Context, s object.Store, ds []object.Digest) ([]int64, error) {
 	if len(ds) == 0 {
 		return nil, nil
 	}
-	has, err := s.Has(ctx, ds)
-	if err != nil {
-		return nil, err
-	}
 	list := make([]int64, len(ds))
-	for i, d := range ds {
-		list[i] = absent
-		if info, ok := has[d]; ok {
-			list[i] = info.Size
+	step := len(ds)
+	if s.Properties().CheapStat {
+		step = askAtOnce
+	}
+	for lo := 0; lo < len(ds); lo += step {
+		part := ds[lo:min(lo+step, len(ds))]
+		has, err := s.Has(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		for i, d := range part {
+			list[lo+i] = absent
+			if info, ok := has[d]; ok {
+				list[lo+i] = info.Size
+			}
 		}
 	}
 	return list, nil
 }
 
 // lost notes an object that neither store has whole.
-func (t *transfer) lost(it Item) {
+func (t *transfer) lost(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stats.Missing = append(t.stats.Missing, it)
-	t.bad[it.Digest] = true
+	t.stats.Missing = append(t.stats.Missing, *e.it)
+	e.state = bad
 }
 
-// move copies items in slices, each committed by itself.
-func (t *transfer) move(ctx context.Context, items []Item) error {
+// move copies entries in slices, each committed by itself.
+func (t *transfer) move(ctx context.Context, all entries, todo []int32) error {
 	if t.o.DryRun {
-		for _, it := range items {
+		for _, i := range todo {
 			t.stats.Done++
-			t.stats.DoneBytes += max(0, it.Size)
+			t.stats.DoneBytes += max(0, all[i].size)
 		}
 		return nil
 	}
 	// The longest first, so that none is left alone at the end.
-	slices.SortStableFunc(items, func(a, b Item) int { return cmp.Compare(b.Size, a.Size) })
-	for len(items) > 0 {
-		n, err := t.slice(ctx, items)
-		if items = items[n:]; err != nil {
-			t.stats.NotTried += len(items)
+	slices.SortFunc(todo, func(a, b int32) int { return cmp.Or(cmp.Compare(all[b].size, all[a].size), cmp.Compare(a, b)) })
+	q := &queue{all: all, todo: todo}
+	for len(q.todo) > 0 {
+		if err := t.slice(ctx, q); err != nil {
+			t.stats.NotTried += len(q.todo)
 			return err
 		}
 	}
 	return nil
 }
 
-// slice moves the first of items, as many as one batch may have, and returns
-// how many it dealt with.
-func (t *transfer) slice(ctx context.Context, items []Item) (int, error) {
+// queue hands out what is to be moved, the longest in front. It is taken from
+// at both ends: small objects do not wait until all large ones are done.
+type queue struct {
+	mu   sync.Mutex
+	all  entries
+	todo []int32
+}
+
+func (q *queue) take(large bool) *entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := len(q.todo)
+	if n == 0 {
+		return nil
+	}
+	i := q.todo[0]
+	if large {
+		q.todo = q.todo[1:]
+	} else {
+		i, q.todo = q.todo[n-1], q.todo[:n-1]
+	}
+	return &q.all[i]
+}
+
+// slice moves as many entries of a queue as one batch may have.
+func (t *transfer) slice(ctx context.Context, q *queue) error {
 	w, err := t.dst.Begin(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer w.Abort()
-	var next, bytes atomic.Int64
-	var moved, movedBytes atomic.Int64
+	var taken, bytes atomic.Int64
 	until := time.Now().Add(sliceTime)
-	most := int64(min(len(items), t.o.SliceObjects))
+	most := int64(min(len(q.todo), t.o.SliceObjects))
+	jobs := min(t.jobs(), int(most))
+	moved := make([][]*entry, jobs) // by worker
 	var g errgroup.Group
-	for range min(int64(t.jobs()), most) {
+	for worker := range jobs {
+		// The second half of the workers begins with the small objects.
+		large := worker < (jobs+1)/2
 		g.Go(func() error {
 			for bytes.Load() < t.o.SliceBytes && time.Now().Before(until) {
-				if ctx.Err() != nil || t.stopped() != nil {
+				if ctx.Err() != nil || t.stopped() != nil || taken.Add(1) > most {
 					return nil
 				}
-				i := next.Add(1) - 1
-				if i >= most {
+				e := q.take(large)
+				if e == nil {
 					return nil
 				}
-				n, err := t.one(ctx, w, items[i])
+				n, err := t.one(ctx, w, e)
 				bytes.Add(n)
-				if t.note(ctx, items[i], err) {
-					moved.Add(1)
-					movedBytes.Add(n)
+				if t.note(ctx, e, err) {
+					e.size = n
+					moved[worker] = append(moved[worker], e)
 				}
 			}
 			return nil
 		})
 	}
 	_ = g.Wait()
-	n := int(min(next.Load(), most))
-	if err := ctx.Err(); err != nil {
-		t.stats.NotTried += int(moved.Load())
-		return n, err
+	err = ctx.Err()
+	if err == nil {
+		err = w.Commit(ctx)
 	}
-	if err := w.Commit(ctx); err != nil {
-		t.stats.NotTried += int(moved.Load())
-		return n, err
+	for _, list := range moved {
+		if err != nil {
+			t.stats.NotTried += len(list)
+			continue
+		}
+		for _, e := range list {
+			e.state = held
+			t.stats.Done++
+			t.stats.DoneBytes += e.size
+		}
 	}
-	t.stats.Done += int(moved.Load())
-	t.stats.DoneBytes += movedBytes.Load()
-	return n, t.stopped()
+	if err != nil {
+		return err
+	}
+	return t.stopped()
 }
 
 // jobs is how many objects pay to be under way: as many as the slower side
@@ -401,20 +630,51 @@ type copier interface {
 	CopyFrom(ctx context.Context, src object.Store, d object.Digest, size int64, tick func(int64)) (copied bool, err error)
 }
 
-// one copies an object and returns its length.
-func (t *transfer) one(ctx context.Context, w object.Writer, it Item) (int64, error) {
+// one copies an object and returns its length: from src, or, if that is a
+// chain, from the first link that has it whole.
+func (t *transfer) one(ctx context.Context, w object.Writer, e *entry) (int64, error) {
+	c, ok := t.src.(*Chain)
+	if !ok {
+		return t.from(ctx, w, t.src, e)
+	}
+	var said []error
+	for _, i := range c.use() {
+		n, err := t.from(ctx, w, c.links[i].Store, e)
+		if err == nil || ctx.Err() != nil {
+			return n, err
+		}
+		if err == errMissing {
+			said = append(said, errs.New(errs.NotFound, "%s does not have it", c.links[i].Name))
+			continue
+		}
+		if _, reading := errors.AsType[*sourceError](err); !reading && !errs.Is(err, errs.Corrupt) {
+			return n, err // dst is at fault
+		}
+		c.failed(i, err)
+		said = append(said, c.named(i, err))
+	}
+	err := c.verdict(e.it.Digest, said)
+	if errs.Is(err, errs.NotFound) {
+		return 0, errMissing
+	}
+	return 0, &sourceError{err}
+}
+
+// from copies an object from one store.
+func (t *transfer) from(ctx context.Context, w object.Writer, src object.Store, e *entry) (int64, error) {
+	d := e.it.Digest
 	if short, ok := w.(copier); ok {
 		c := &counter{task: t.task}
-		copied, err := short.CopyFrom(ctx, t.src, it.Digest, it.Size, c.count)
+		copied, err := short.CopyFrom(ctx, src, d, e.size, c.count)
 		if err != nil {
 			return 0, err
 		}
 		if copied {
 			t.task.Add(1, c.pending)
-			return it.Size, nil
+			return e.size, nil
 		}
 	}
-	r, size, err := openUnverified(ctx, t.src, it.Digest)
+	r, size, err := openUnverified(ctx, src, d)
 	if err != nil {
 		if errs.Is(err, errs.NotFound) {
 			return 0, errMissing
@@ -423,7 +683,10 @@ func (t *transfer) one(ctx context.Context, w object.Writer, it Item) (int64, er
 	}
 	defer r.Close()
 	c := &counter{r: r, task: t.task}
-	if err := w.Put(ctx, it.Digest, size, c); err != nil {
+	if err := w.Put(ctx, d, size, c); err != nil {
+		if c.err != nil && !errs.Is(err, errs.Corrupt) {
+			err = &sourceError{err}
+		}
 		return 0, err
 	}
 	t.task.Add(1, c.pending)
@@ -455,6 +718,7 @@ type counter struct {
 	r       io.Reader
 	task    progress.Task
 	pending int64
+	err     error // of reading
 }
 
 const progressStep = 1 << 20
@@ -462,6 +726,9 @@ const progressStep = 1 << 20
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.count(int64(n))
+	if err != nil && err != io.EOF {
+		c.err = err
+	}
 	return n, err
 }
 
@@ -473,23 +740,23 @@ func (c *counter) count(n int64) {
 }
 
 // note records how it went with an object and reports whether it went well.
-func (t *transfer) note(ctx context.Context, it Item, err error) bool {
+func (t *transfer) note(ctx context.Context, e *entry, err error) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil {
 		t.luck = 0
 		return true
 	}
-	t.bad[it.Digest] = true
+	e.state = bad
 	switch {
 	case ctx.Err() != nil:
 		t.stats.NotTried++
 		return false
 	case err == errMissing:
-		t.stats.Missing = append(t.stats.Missing, it)
+		t.stats.Missing = append(t.stats.Missing, *e.it)
 		return false
 	}
-	t.stats.Failed = append(t.stats.Failed, ItemError{it, err})
+	t.stats.Failed = append(t.stats.Failed, ItemError{*e.it, err})
 	// Damaged and unreadable files are one by one. Anything else that strikes again
 	// and again without one success between is about the store.
 	k := errs.KindOf(err)
@@ -530,6 +797,9 @@ func (t *transfer) verdict(ctx context.Context, err error) error {
 		return nil
 	}
 	e := &TransferError{Stats: *s}
+	if c, ok := t.src.(*Chain); ok {
+		e.Asked = c.Names()
+	}
 	kind := errs.NotFound
 	for i, f := range s.Failed {
 		k := errs.KindOf(f.Err)
@@ -556,7 +826,10 @@ func (t *transfer) verdict(ctx context.Context, err error) error {
 }
 
 // TransferError is a transfer that did not do all that was asked.
-type TransferError struct{ Stats Stats }
+type TransferError struct {
+	Stats Stats
+	Asked []string // the stores that lack what is missing, if there were several
+}
 
 // shownFailures bounds what an error message lists.
 const shownFailures = 5
@@ -595,8 +868,29 @@ func (e *TransferError) Error() string {
 		n := len(e.Stats.Failed) + e.Stats.NotTried
 		return count(n, "object was", "objects were") + " not moved: " + why
 	}
-	var lines []string
-	held := 0
+	lines, held := e.lines()
+	var b strings.Builder
+	b.WriteString(count(len(lines)+e.Stats.NotTried, "object was", "objects were"))
+	b.WriteString(" not moved")
+	if held > 0 {
+		b.WriteString(", nor " + count(held, "folder", "folders") + " they belong to")
+	}
+	b.WriteString(bounded(lines))
+	if e.Stats.NotTried > 0 {
+		fmt.Fprintf(&b, "\n  not tried after that: %d", e.Stats.NotTried)
+	}
+	return b.String()
+}
+
+// Lacking counts what is missing or wrong, and names the first few.
+func (e *TransferError) Lacking() string {
+	lines, _ := e.lines()
+	return count(len(lines), "object", "objects") + bounded(lines)
+}
+
+// lines says of each object what happened to it, and counts the manifests that
+// were held back.
+func (e *TransferError) lines() (lines []string, held int) {
 	for _, f := range e.Stats.Failed {
 		if _, ok := errors.AsType[*folderError](f.Err); ok {
 			held++
@@ -604,24 +898,25 @@ func (e *TransferError) Error() string {
 		}
 		lines = append(lines, f.Error())
 	}
+	where := ""
+	if len(e.Asked) > 0 {
+		where = " in " + strings.Join(e.Asked, ", ")
+	}
 	for _, m := range e.Stats.Missing {
-		lines = append(lines, ItemError{m, fmt.Errorf("object %s is missing", m.Digest)}.Error())
+		lines = append(lines, ItemError{m, fmt.Errorf("object %s is missing%s", m.Digest, where)}.Error())
 	}
+	return lines, held
+}
+
+// bounded is a line for each of the first few.
+func bounded(lines []string) string {
 	var b strings.Builder
-	b.WriteString(count(len(lines)+e.Stats.NotTried, "object was", "objects were"))
-	b.WriteString(" not moved")
-	if held > 0 {
-		b.WriteString(", nor " + count(held, "folder", "folders") + " they belong to")
-	}
 	for i, l := range lines {
 		if i == shownFailures {
 			fmt.Fprintf(&b, "\n  and %d more", len(lines)-i)
 			break
 		}
 		b.WriteString("\n  " + l)
-	}
-	if e.Stats.NotTried > 0 {
-		fmt.Fprintf(&b, "\n  not tried after that: %d", e.Stats.NotTried)
 	}
 	return b.String()
 }

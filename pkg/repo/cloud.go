@@ -20,15 +20,18 @@ import (
 
 // CloudOptions say which objects push, fetch and status -c are about.
 type CloudOptions struct {
-	Targets   []string
-	Remote    string // "" is each out's own remote, or the default
-	Jobs      int    // transfers at the same time; 0 is the remote's choice
-	Branches  bool   // also what the heads of all branches use
-	Tags      bool
-	Commits   bool // also what any commit uses
-	WithDeps  bool
-	Recursive bool
-	Glob      bool
+	Targets []string
+	Remote  string // "" is each out's own remote, or the default
+	// VerifyRemote asks the remote for each object, with its size, whatever it
+	// says of whole folders. A fetch asks for those that it need not bring, too.
+	VerifyRemote bool
+	Jobs         int  // transfers at the same time; 0 is the remote's choice
+	Branches     bool // also what the heads of all branches use
+	Tags         bool
+	Commits      bool // also what any commit uses
+	WithDeps     bool
+	Recursive    bool
+	Glob         bool
 	// RunCache includes the history of stage runs; NoRunCache, its negation,
 	// is the default.
 	RunCache, NoRunCache bool
@@ -378,7 +381,7 @@ func (r *Repo) pushTo(ctx context.Context, store object.Store, w *wanted, o Clou
 		bad = nil
 	}
 	stats, err := remote.Transfer(ctx, store, r.Cache, transferItems(w.bundles), remote.TransferOptions{
-		Jobs: o.Jobs, Progress: r.Progress, Label: "Pushing",
+		Jobs: o.Jobs, Progress: r.Progress, Label: "Pushing", Verify: o.VerifyRemote,
 	})
 	res.Pushed += stats.Done
 	res.Bytes += stats.DoneBytes
@@ -439,10 +442,10 @@ func (r *Repo) fetchFrom(ctx context.Context, w *wanted, o CloudOptions, res *Fe
 	if err := readManifests(ctx, w.bundles, r.Cache); err != nil && !errs.Is(err, errs.Corrupt) && !errs.Is(err, errs.Invalid) {
 		return err
 	}
-	if whole, err := r.haveAll(ctx, w.bundles); err != nil || whole {
+	if whole, err := r.haveAll(ctx, w.bundles); err != nil || whole && !o.VerifyRemote {
 		return err
 	}
-	store, _, err := r.openRemote(ctx, w.remote)
+	store, err := r.openSources(ctx, w.remote, o.Remote != "" || o.VerifyRemote)
 	if err != nil {
 		return err
 	}
@@ -479,6 +482,10 @@ func (r *Repo) fetchFrom(ctx context.Context, w *wanted, o CloudOptions, res *Fe
 	res.Fetched += stats.Done
 	res.Bytes += stats.DoneBytes
 	res.Failed = append(res.Failed, failedPaths(stats)...)
+	r.distrust(ctx, store, rest, stats)
+	if o.VerifyRemote && ctx.Err() == nil {
+		err = errors.Join(err, r.verifyRemote(ctx, store, rest))
+	}
 	return errors.Join(first, err)
 }
 
@@ -562,7 +569,7 @@ func (r *Repo) StatusCloud(ctx context.Context, o CloudOptions) (CloudStatus, er
 				res.Remote = cfg.Name
 			}
 		}
-		err = r.statusOf(ctx, store, w, res.State)
+		err = r.statusOf(ctx, store, w, o.VerifyRemote, res.State)
 		closeStore(store)
 		if err != nil {
 			return res, err
@@ -571,7 +578,7 @@ func (r *Repo) StatusCloud(ctx context.Context, o CloudOptions) (CloudStatus, er
 	return res, nil
 }
 
-func (r *Repo) statusOf(ctx context.Context, store object.Store, w *wanted, into map[string]string) error {
+func (r *Repo) statusOf(ctx context.Context, store object.Store, w *wanted, verify bool, into map[string]string) error {
 	if err := readManifests(ctx, w.bundles, r.Cache, store); err != nil {
 		return err
 	}
@@ -591,7 +598,13 @@ func (r *Repo) statusOf(ctx context.Context, store object.Store, w *wanted, into
 	if err != nil {
 		return err
 	}
-	there, err := store.Has(ctx, ds)
+	asked := transferItems(w.bundles)
+	for i := range asked {
+		if info, ok := here[asked[i].Digest]; ok {
+			asked[i].Size = info.Size
+		}
+	}
+	there, err := remote.Look(ctx, store, asked, verify)
 	if err != nil {
 		return err
 	}
@@ -599,7 +612,7 @@ func (r *Repo) statusOf(ctx context.Context, store object.Store, w *wanted, into
 		local, inCache := here[it.Digest]
 		far, inRemote := there[it.Digest]
 		// An object of another size is not the object.
-		if inCache && inRemote && local.Size != far.Size {
+		if inCache && inRemote && far.Size >= 0 && local.Size != far.Size {
 			inRemote = false
 		}
 		switch {
@@ -658,14 +671,10 @@ func (r *Repo) lacking(ctx context.Context, store object.Store, w *wanted, granu
 		}
 	}
 	var items []remote.Item
-	var ds []object.Digest
 	for _, b := range w.bundles {
-		for _, it := range b.items() {
-			items = append(items, it)
-			ds = append(ds, it.Digest)
-		}
+		items = append(items, b.items()...)
 	}
-	there, err := store.Has(ctx, ds)
+	there, err := remote.Look(ctx, store, transferItems(w.bundles), false)
 	if err != nil {
 		return nil, err
 	}
