@@ -512,6 +512,25 @@ func (c *Cache) Quarantine(d object.Digest) error {
 	})
 }
 
+// DeleteDamaged deletes what Quarantine moved aside of objects.
+func (c *Cache) DeleteDamaged(ctx context.Context, ds []object.Digest) error {
+	for _, d := range ds {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := c.withShard(d, false, func(dir *disk.Dir, name string) error {
+			if !dir.Exists(name + damagedSuffix) {
+				return nil
+			}
+			return dir.Remove(name + damagedSuffix)
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return c.classify(d, err)
+		}
+	}
+	return nil
+}
+
 // Foreign lists what lies among the objects and is none: neither an object nor
 // a temporary file nor what Quarantine moved aside. Paths are relative to the
 // cache's folder. What lies in other folders, such as runs, is not looked at.

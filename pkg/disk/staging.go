@@ -203,6 +203,16 @@ func CleanStaging(d *Dir) {
 	}
 }
 
+// TempIsDead reports whether the process that made a temporary name is gone.
+// known is false for other hosts, and for names that TempName did not make.
+func TempIsDead(name string) (dead, known bool) {
+	host, pid, ok := tempOwner(name)
+	if !ok || host != hostTag() {
+		return false, false
+	}
+	return pid != os.Getpid() && !Alive(pid), true
+}
+
 // LiveStaging lists the processes on this host, other than this one, that have
 // a staging folder or temporary file in d.
 func LiveStaging(d *Dir) ([]int, error) {

@@ -276,6 +276,24 @@ func (r *Repo) gitPath(rel string) string {
 // Lock takes the repository's lock for a change, waiting for its holder. The
 // lock is DVC's own, so that both tools can work on one repository.
 func (r *Repo) Lock(ctx context.Context) (unlock func(), err error) {
+	release, err := r.lockOnly(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if tmp, err := r.Dir.OpenPath(tmpDir); err == nil {
+		disk.CleanStaging(tmp)
+		tmp.Close()
+	}
+	r.Cache.Clean()
+	r.enrol()
+	return func() {
+		r.enrol() // there may be a cache now
+		release()
+	}, nil
+}
+
+// lockOnly is Lock that leaves what dead processes left where it is.
+func (r *Repo) lockOnly(ctx context.Context) (unlock func(), err error) {
 	if r.Config.Core.HardlinkLock {
 		return nil, errs.WithHint(errs.New(errs.Unsupported, "core.hardlink_lock is set, and cairn takes only kernel locks"),
 			"Where the file system has kernel locks, unset it: cairn config --unset core.hardlink_lock.")
@@ -296,13 +314,7 @@ func (r *Repo) Lock(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	disk.CleanStaging(tmp)
-	r.Cache.Clean()
-	r.enrol()
-	return func() {
-		r.enrol() // there may be a cache now
-		_ = lock.Release()
-	}, nil
+	return func() { _ = lock.Release() }, nil
 }
 
 // State returns the index, loaded at first use.
