@@ -18,6 +18,7 @@ import (
 const (
 	exitOK          = 0
 	exitHandled     = 1
+	exitMissing     = 2
 	exitBrokenPipe  = 141
 	exitConfig      = 251
 	exitInterrupted = 252
@@ -33,7 +34,8 @@ var exitCodes = []struct {
 }{
 	{exitOK, "Done. Everything that was asked for has happened. Also `status` and `diff` that found differences."},
 	{exitHandled, "A verb could not do all it was asked for: `failed to push data to the cloud - ...`. " +
-		"Also `status -q` if something changed and `check-ignore` without a match."},
+		"Also `status -q` if something changed, `check-ignore` without a match, and `metrics check` if a condition is not met."},
+	{exitMissing, "`metrics check` cannot tell, because a metric that a condition names is not there."},
 	{exitBrokenPipe, "The reader of the output went away (as after SIGPIPE)."},
 	{exitConfig, "The configuration is wrong: an unknown option, a bad value, a remote without url."},
 	{exitInterrupted, "Interrupted: Ctrl-C, or the system asked the program to end."},

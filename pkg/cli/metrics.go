@@ -22,9 +22,9 @@ func newMetrics(a *App) *cobra.Command {
 		Use:     "metrics",
 		Short:   "Commands to display and compare metrics.",
 		Long:    "Commands to display and compare metrics.",
-		Example: "  cairn metrics show --all-branches\n  cairn metrics diff main",
+		Example: "  cairn metrics show --all-branches\n  cairn metrics diff main\n  cairn metrics check 'accuracy >= 0.8'",
 	}
-	cmd.AddCommand(newMetricsShow(a), newMetricsDiff(a))
+	cmd.AddCommand(newMetricsShow(a), newMetricsDiff(a), newMetricsCheck(a))
 	return cmd
 }
 

@@ -206,7 +206,7 @@ func errorLines(stderr string) string {
 // sorted brings output whose order is chance into one order: JSON by key, with lists sorted, text by line.
 func sorted(text string) string {
 	var v any
-	if json.Unmarshal([]byte(text), &v) == nil {
+	if readJSON(text, &v) == nil {
 		data, _ := json.Marshal(sortLists(v))
 		return string(data)
 	}
@@ -221,7 +221,14 @@ func sorted(text string) string {
 // sameJSON compares two texts as JSON: the order of an object's members says nothing, that of a list does.
 func sameJSON(a, b string) bool {
 	var x, y any
-	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
+	return readJSON(a, &x) == nil && readJSON(b, &y) == nil && reflect.DeepEqual(x, y)
+}
+
+// noNumber are the values that Python writes and JSON does not have.
+var noNumber = regexp.MustCompile(`([:,\[] ?)(NaN|-?Infinity)\b`)
+
+func readJSON(text string, v *any) error {
+	return json.Unmarshal([]byte(noNumber.ReplaceAllString(text, `$1"$2"`)), v)
 }
 
 func sortLists(v any) any {

@@ -76,6 +76,8 @@ var chanceOrder = map[string]string{
 	"checkout": "DVC lists outs in the order of a set",
 	"du":       "DVC lists in the order the disk returns names",
 	"pull":     "DVC lists outs in the order of a set",
+	"metrics":  "DVC lists files in the order the disk returns them, changes in that of a set and commits of one date by chance",
+	"params":   "DVC lists changes in the order of a set",
 	"data":     "DVC groups and lists in an order that changes from run to run",
 }
 
@@ -307,7 +309,7 @@ func (st step) linesInAnyOrder(base, reason string) step {
 // scenarios is the table, filled by the scenarios_*_test.go files.
 var scenarios = [][]scenario{
 	nameScenarios, addScenarios, checkoutScenarios, remoteScenarios, statusScenarios, configScenarios, ignoreScenarios,
-	legacyScenarios, stageScenarios, gitScenarios, errorScenarios,
+	legacyScenarios, stageScenarios, gitScenarios, errorScenarios, metricsScenarios,
 }
 
 // TestScenarios plays every scenario with DVC, live or from its recording, and with cairn under both of its names.
