@@ -192,3 +192,49 @@ func hashPieces(h hash.Hash, f *disk.File, ends <-chan int64, tick func(int64)) 
 }
 
 var streamBufs = sync.Pool{New: func() any { b := make([]byte, streamChunk*streamDepth); return &b }}
+
+// AddReader stores the bytes of r, which come from elsewhere and have no known
+// digest, and returns the digest of what was stored and its length. A size of -1
+// is not known; any other must be met, else the error is errs.Corrupt and
+// nothing is stored. tick, if not nil, hears of the bytes.
+func (w *Writer) AddReader(ctx context.Context, r io.Reader, size int64, a object.Algorithm, tick func(int64)) (object.Digest, int64, error) {
+	r = ctxReader{ctx, r}
+	if size >= 0 && size <= smallFile {
+		bp := smallBuf(int(size) + 1)
+		defer smallBufs.Put(bp)
+		n, err := readAtMost(r, (*bp)[:size+1])
+		if err == nil && int64(n) != size {
+			err = errs.New(errs.Corrupt, "%d bytes were announced, but %d came", size, n)
+		}
+		if err != nil {
+			return object.Digest{}, int64(n), err
+		}
+		if tick != nil {
+			tick(size)
+		}
+		b := (*bp)[:n]
+		d := object.Sum(a, b)
+		return d, size, w.PutBytes(d, b)
+	}
+	if err := w.room(size); err != nil {
+		return object.Digest{}, 0, err
+	}
+	f, s, err := w.create()
+	if err != nil {
+		return object.Digest{}, 0, err
+	}
+	d, n, err := copyHash(f, r, a, tick)
+	if err == nil && size >= 0 && n != size {
+		err = errs.New(errs.Corrupt, "%d bytes were announced, but %d came", size, n)
+	}
+	if err != nil {
+		w.drop(f, s)
+		return object.Digest{}, n, w.fail(err)
+	}
+	if st, serr := w.stat(d); serr == nil && st.Size == n {
+		// Held already, by name and length as [Writer.Put] has it.
+		w.drop(f, s)
+		return d, n, nil
+	}
+	return d, n, w.finish(f, s, d, n)
+}

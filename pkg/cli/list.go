@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -67,12 +66,7 @@ func sourceFlags(a *App, cmd *cobra.Command, o *repo.SourceOptions, remoteConfig
 	f := cmd.Flags()
 	f.StringVar(&o.Rev, "rev", "", "Git revision: SHA, branch or tag of a `<commit>`.")
 	nargs(cmd, "rev", "?")
-	f.StringVar(&o.Config, "config", "", "Configuration `<file>` that is merged with that of the repository.")
-	f.StringVar(&o.Remote, "remote", "", "Remote `<name>` to set as a default in the repository.")
-	f.StringArrayVar(remoteConfig, "remote-config", nil, "Options of the remote, as `<name=value>`, merged with its configuration.")
-	nargs(cmd, "remote-config", "*")
-	a.CompleteFlag(cmd, "rev", CompleteRevs)
-	a.CompleteFlag(cmd, "remote", CompleteRemotes)
+	remoteFlags(a, cmd, &o.Config, &o.Remote, remoteConfig)
 }
 
 // readSource reads the arguments that say what is looked at.
@@ -88,15 +82,9 @@ func readSource(cmd *cobra.Command, args []string, o *repo.SourceOptions, remote
 	default:
 		o.Here = true
 	}
-	o.RemoteConfig = map[string]string{}
-	for _, kv := range remoteConfig {
-		k, v, ok := strings.Cut(kv, "=")
-		if !ok || v == "" {
-			return UsageErrorf(cmd, "argument --remote-config: Could not parse argument "+pyQuote(kv)+" as k1=v1 k2=v2 ... format")
-		}
-		o.RemoteConfig[strings.ToLower(k)] = v
-	}
-	return nil
+	var err error
+	o.RemoteConfig, err = parsePairs(cmd, "remote-config", remoteConfig)
+	return err
 }
 
 // listFailed words a failure as DVC does: a missing path speaks for itself.

@@ -45,7 +45,7 @@ With --quiet nothing is printed and the exit code is 1 if something differs.`,
 		if given := unusedFlags(o); given != "" {
 			return Handled("", errs.New(errs.Usage, "The following options are meaningless for local status: %s", given))
 		}
-		list, err := r.Status(ctx, repo.StatusOptions{Targets: args, WithDeps: o.WithDeps, Recursive: o.Recursive})
+		list, err := r.Status(ctx, repo.StatusOptions{Targets: args, WithDeps: o.WithDeps, Recursive: o.Recursive, NoUpdates: noUpdates})
 		if err != nil {
 			return Handled("", err)
 		}

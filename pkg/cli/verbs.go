@@ -22,6 +22,8 @@ var verbs = []func(*App) *cobra.Command{
 	newPush,
 	newPull,
 	newFetch,
+	newImport,
+	newUpdate,
 	newRemove,
 	newMove,
 	newUnprotect,

@@ -17,6 +17,11 @@ func IsSecret(name string) bool {
 	return slices.ContainsFunc(options, func(o Option) bool { return o.Name == name && o.Has(Secret) })
 }
 
+// RunsProgram reports whether an option of a remote names a program or code.
+func RunsProgram(name string) bool {
+	return slices.ContainsFunc(options, func(o Option) bool { return o.Section == "remote" && o.Name == name && o.Has(Runs) })
+}
+
 // secretParams are parameters of URLs and parts of connection strings that
 // carry credentials.
 var secretParams = []string{
@@ -122,7 +127,19 @@ type Risk struct {
 	File   string
 	Line   int
 	Reason string
+	Harms  Harm
 }
+
+// Harm is what a risky option can do.
+type Harm uint8
+
+// The harms.
+const (
+	WeakensProtection Harm = iota
+	RunsPrograms
+	ReadsFiles // or writes them, outside of the repository
+	ShowsSecret
+)
 
 // RiskyProjectOptions lists what the project level sets that runs programs,
 // reads or writes outside of the repository, or weakens a protection, whether
@@ -157,36 +174,36 @@ func (c *Config) risks(out []Risk, f *levelFile, word, prefix string, s *section
 		if o == nil {
 			continue
 		}
-		if why := riskOf(o, e.val, f); why != "" {
-			out = append(out, Risk{prefix + "." + e.key, RedactValue(e.key, e.val.String()), f.shown, e.val.origin.line, why})
+		if why, harm := riskOf(o, e.val, f); why != "" {
+			out = append(out, Risk{prefix + "." + e.key, RedactValue(e.key, e.val.String()), f.shown, e.val.origin.line, why, harm})
 		}
 	}
 	return out
 }
 
-func riskOf(o *Option, n *node, f *levelFile) string {
+func riskOf(o *Option, n *node, f *levelFile) (string, Harm) {
 	value := n.String()
 	switch {
 	case o.Has(Runs):
-		return "runs a program or code"
+		return "runs a program or code", RunsPrograms
 	case o.Has(Reads) && outside(value, f):
-		return "reads or writes outside of the repository"
+		return "reads or writes outside of the repository", ReadsFiles
 	case o.Type == BoolOrPath && o.Has(Weakens):
 		if b, ok := parseBool(value); ok && b {
-			return ""
+			return "", 0
 		} else if !ok {
-			return "trusts other authorities"
+			return "trusts other authorities", WeakensProtection
 		}
-		return "switches a protection off"
+		return "switches a protection off", WeakensProtection
 	case o.Type == Bool && o.Has(Weakens):
 		// The safe side is the default, and off where there is none but TLS.
 		if b, _ := parseBool(value); b != (o.Default != "false") {
-			return "switches a protection off"
+			return "switches a protection off", WeakensProtection
 		}
 	case o.Has(Weakens):
-		return "sends credentials to a server of its choice"
+		return "sends credentials to a server of its choice", WeakensProtection
 	case o.Has(Secret):
-		return "is a secret in a committed file"
+		return "is a secret in a committed file", ShowsSecret
 	}
-	return ""
+	return "", 0
 }

@@ -78,8 +78,15 @@ func (r *Repo) command(ctx context.Context, need string, args ...string) (*exec.
 	}
 	// A file monitor is a program named by the repository's configuration.
 	args = append([]string{"--literal-pathspecs", "-c", "core.fsmonitor=false"}, args...)
+	if r.bare {
+		args = append([]string{"--git-dir=" + r.gitDir}, args...)
+	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = r.root
+	if r.source != "" {
+		cmd.Env = r.mirrorEnv()
+		return cmd, nil
+	}
 	for _, kv := range r.env {
 		k, _, _ := strings.Cut(kv, "=")
 		if !foreign[k] {

@@ -29,6 +29,8 @@ type Repo struct {
 	commonDir string // shared by all working trees
 	env       []string
 	dir       *disk.Dir // root
+	bare      bool      // the root is the Git folder
+	source    string    // of a mirror, the address of the other side
 
 	program func() string
 	config  func() (*Config, error)

@@ -242,6 +242,20 @@ func (p *Pipeline) Graph() (*Graph, error) {
 	return g, nil
 }
 
+// With is the graph of the same stages and one more, which replaces those of its
+// file. What that one would break is the error of [Pipeline.Graph].
+func (g *Graph) With(s *Stage) (*Graph, error) {
+	p := *g.p
+	p.Stages = nil
+	for _, old := range g.p.Stages {
+		if old.File != s.File {
+			p.Stages = append(p.Stages, old)
+		}
+	}
+	p.Stages = append(p.Stages, s)
+	return p.Graph()
+}
+
 // checkFiles refuses stage files that lie in an out.
 func (g *Graph) checkFiles() error {
 	last := ""

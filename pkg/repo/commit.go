@@ -131,7 +131,7 @@ type commitment struct {
 func (r *Repo) commitStage(ctx context.Context, g stageGroup, o CommitOptions, w *cache.Writer, rec *recorder) (commitment, error) {
 	c := commitment{stage: g.stage, save: o.Force}
 	if !o.Force {
-		s, err := r.stageStatus(ctx, stageGroup{g.stage, outsOf(g.stage)})
+		s, err := r.stageStatus(ctx, stageGroup{g.stage, outsOf(g.stage)}, StatusOptions{NoUpdates: true})
 		if err != nil {
 			return c, err
 		}

@@ -68,6 +68,7 @@ type Repo struct {
 	enrolled bool // the shared cache knows of us
 	stages   *Stages
 	history  *history
+	tips     map[string]tip // what sources of imports answered, by URL and revision
 }
 
 const (
@@ -196,7 +197,11 @@ func (r *Repo) openCache() error {
 // Close releases the repository.
 func (r *Repo) Close() error {
 	r.history.close()
-	return errors.Join(r.Cache.Close(), r.Dir.Close())
+	err := r.Cache.Close()
+	if r.Dir == nil { // a commit
+		return err
+	}
+	return errors.Join(err, r.Dir.Close())
 }
 
 func (r *Repo) now() time.Time { return r.env.Now() }

@@ -18,6 +18,7 @@ type StatusOptions struct {
 	Targets   []string
 	WithDeps  bool
 	Recursive bool
+	NoUpdates bool // do not ask the sources of imports
 }
 
 // The words for how a path differs from what is recorded.
@@ -26,6 +27,7 @@ const (
 	IsModified   = "modified"
 	IsDeleted    = "deleted"
 	IsNotInCache = "not in cache"
+	IsBehind     = "update available" // of an import: the source has gone on
 )
 
 // StageStatus is how one stage differs from what is recorded.
@@ -74,7 +76,7 @@ func (r *Repo) Status(ctx context.Context, o StatusOptions) ([]StageStatus, erro
 	}
 	var list []StageStatus
 	for _, g := range groups {
-		s, err := r.stageStatus(ctx, g)
+		s, err := r.stageStatus(ctx, g, o)
 		if err != nil {
 			return nil, err
 		}
@@ -130,9 +132,15 @@ func groupByStage(stages *Stages, targets []Target, all bool) []stageGroup {
 	return groups
 }
 
-func (r *Repo) stageStatus(ctx context.Context, g stageGroup) (StageStatus, error) {
+func (r *Repo) stageStatus(ctx context.Context, g stageGroup, o StatusOptions) (StageStatus, error) {
 	s := StageStatus{Address: r.address(g.stage)}
-	if g.stage.Frozen {
+	if isPinned(g.stage) {
+		if !o.NoUpdates {
+			if err := r.updateStatus(ctx, g.stage, &s); err != nil {
+				return s, err
+			}
+		}
+	} else if g.stage.Frozen {
 		r.warnFrozen(g.stage)
 	} else if err := r.depsStatus(ctx, g.stage, &s); err != nil {
 		return s, err
@@ -147,6 +155,7 @@ func (r *Repo) stageStatus(ctx context.Context, g stageGroup) (StageStatus, erro
 		}
 	}
 	s.Always = g.stage.AlwaysChanged || isCallback(g.stage)
+	s.Sum = g.stage.IsPointer() && g.stage.MD5 != g.stage.ComputeMD5()
 	s.Command = !g.stage.IsPointer() && g.stage.HasLock && commandChanged(g.stage)
 	return s, nil
 }
@@ -170,9 +179,7 @@ func (r *Repo) address(s *pipeline.Stage) string {
 }
 
 func (r *Repo) warnFrozen(s *pipeline.Stage) {
-	if !s.IsImport() {
-		r.warn("%s is frozen. Its dependencies are not going to be shown in the status output.", r.stageName(s))
-	}
+	r.warn("%s is frozen. Its dependencies are not going to be shown in the status output.", r.stageName(s))
 }
 
 // stageName is how messages call a stage.

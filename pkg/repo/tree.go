@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
+	"github.com/cairndata/cairn/pkg/cache"
 	"github.com/cairndata/cairn/pkg/config"
 	"github.com/cairndata/cairn/pkg/disk"
 	"github.com/cairndata/cairn/pkg/errs"
@@ -35,6 +38,8 @@ type SourceOptions struct {
 	Config       string
 	Remote       string
 	RemoteConfig map[string]string
+
+	fromPointer bool // a pointer file has them, not the command line
 }
 
 // noPathError says that nothing is at a path.
@@ -63,6 +68,13 @@ type tree struct {
 	stores map[string]object.Store // of the remotes that were asked, by name
 
 	manifests map[object.Digest]object.Manifest // nil for one not to be had
+
+	env  Env
+	rev  string             // the SHA of the commit, "" for a workspace
+	own  *cache.Cache       // of who asks: looked into before any other; may be nil
+	far  *farSource         // a repository that is read without a workspace, or nil
+	from []string           // where the search came from, for chains of imports
+	next map[string]chained // where imports of this repository lead, by stage file
 }
 
 // node is what a tree has at a path.
@@ -75,7 +87,9 @@ type node struct {
 	hasData, dataDir bool
 	isOut            bool // an out, or in one
 	digest           object.Digest
-	dataSize         int64 // bytes; -1 if not recorded
+	dataSize         int64         // bytes; -1 if not recorded
+	out              *pipeline.Out // what records it; nil for a folder above outs
+	under            string        // the path below the out
 }
 
 func (n *node) isDir() bool {
@@ -96,6 +110,9 @@ func (n *node) size() int64 {
 // openTree opens what the options name. The caller closes it.
 func openTree(ctx context.Context, env Env, o SourceOptions) (*tree, error) {
 	dir, err := sourceDir(env, o.URL)
+	if errors.Is(err, errFar) {
+		return openFar(ctx, env, dir, o)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +126,30 @@ func openTree(ctx context.Context, env Env, o SourceOptions) (*tree, error) {
 	return openTreeAt(ctx, env, root, o)
 }
 
-// sourceDir is the folder that a URL names.
+// errFar says that a URL is for Git to understand.
+var errFar = errors.New("an address")
+
+// CloneError is the failure to reach a repository elsewhere at all.
+type CloneError struct{ err error }
+
+func (e *CloneError) Error() string { return "SCM error: " + e.err.Error() }
+
+// Unwrap returns why.
+func (e *CloneError) Unwrap() error { return e.err }
+
+// cloneError marks a failure to reach a repository.
+func cloneError(err error) error {
+	switch {
+	case err == nil, errs.KindOf(err) == errs.Cancelled:
+		return err
+	case errors.Is(err, fs.ErrNotExist), errs.Is(err, errs.NotFound) && strings.HasPrefix(err.Error(), "unknown Git revision"):
+		return err
+	}
+	return &CloneError{err}
+}
+
+// sourceDir is the folder that a URL names. With errFar it is an address of a
+// repository, or of one without a working tree.
 func sourceDir(env Env, url string) (string, error) {
 	if url == "" {
 		return env.Dir, nil
@@ -120,27 +160,18 @@ func sourceDir(env Env, url string) (string, error) {
 	}
 	st, err := os.Stat(dir)
 	switch {
+	case err == nil && st.IsDir() && git.IsBare(dir):
+		return dir, errFar
 	case err == nil && st.IsDir():
 		return dir, nil
 	case err == nil:
 		return "", errs.New(errs.Invalid, "'%s' is not a folder", disk.Quote(url))
 	case !errors.Is(err, fs.ErrNotExist) && !disk.IsNotDir(err):
 		return "", err
-	case isRemoteURL(url):
-		return "", errs.WithHint(errs.New(errs.Unsupported, "'%s' is on another machine: only repositories on this one can be read", disk.Quote(url)),
-			"Clone it with Git and name the clone.")
+	case git.IsAddress(url):
+		return url, errFar
 	}
-	return "", errs.New(errs.NotFound, "no repository was found at '%s': there is no such folder", disk.Quote(url))
-}
-
-// isRemoteURL reports whether Git would ask another machine: scheme://... or
-// [user@]host:path.
-func isRemoteURL(url string) bool {
-	if strings.Contains(url, "://") {
-		return true
-	}
-	host, _, ok := strings.Cut(url, ":")
-	return ok && len(host) > 1 && !strings.ContainsAny(host, `/\`)
+	return "", &CloneError{errs.New(errs.NotFound, "Failed to clone repo '%s': No git repository was found at %s", disk.Quote(url), disk.Quote(url))}
 }
 
 func openTreeAt(ctx context.Context, env Env, root string, o SourceOptions) (*tree, error) {
@@ -148,7 +179,7 @@ func openTreeAt(ctx context.Context, env Env, root string, o SourceOptions) (*tr
 	if err != nil {
 		return nil, err
 	}
-	t := &tree{repo: r, root: root, live: o.Rev == "", opts: o, stores: map[string]object.Store{}, manifests: map[object.Digest]object.Manifest{}}
+	t := &tree{repo: r, root: root, live: o.Rev == "", opts: o, env: env, stores: map[string]object.Store{}, manifests: map[object.Digest]object.Manifest{}}
 	if err := t.load(ctx); err != nil {
 		t.close()
 		return nil, err
@@ -217,7 +248,7 @@ func (s subTree) Stat(name string) (fs.FileInfo, error) { return s.tree.Stat(pat
 // openPlainTree opens a folder in which nothing is recorded: the Git
 // repository that dir lies in, or dir itself.
 func openPlainTree(ctx context.Context, env Env, dir string, o SourceOptions) (*tree, error) {
-	t := &tree{root: dir, live: o.Rev == "", opts: o, stages: newStages(nil), manifests: map[object.Digest]object.Manifest{}}
+	t := &tree{root: dir, live: o.Rev == "", opts: o, env: env, stages: newStages(nil), manifests: map[object.Digest]object.Manifest{}}
 	g, err := git.Open(dir, git.Options{Env: env.Environ})
 	switch {
 	case err == nil:
@@ -266,6 +297,14 @@ func (t *tree) close() {
 	for _, s := range t.stores {
 		closeStore(s)
 	}
+	for _, c := range t.next {
+		if c.tree != nil {
+			c.tree.close()
+		}
+	}
+	if t.far != nil {
+		defer t.far.close()
+	}
 	if t.repo != nil {
 		_ = t.repo.Close()
 		return
@@ -296,11 +335,17 @@ func (t *tree) locate(ctx context.Context, env Env) (*tree, string, error) {
 	if inner == "" {
 		return t, rel, nil
 	}
-	o := t.opts
-	sub, err := openTreeAt(ctx, env, filepath.Join(t.root, filepath.FromSlash(inner)), o)
+	var sub *tree
+	if t.far != nil {
+		sub, err = t.far.open(ctx, env, inner, t.opts)
+	} else {
+		sub, err = openTreeAt(ctx, env, filepath.Join(t.root, filepath.FromSlash(inner)), t.opts)
+	}
 	if err != nil {
 		return t, "", err
 	}
+	sub.own, sub.from = t.own, t.from
+	t.far = nil // it is sub's now
 	t.close()
 	return sub, path.Join(".", strings.TrimPrefix(rel, inner)), nil
 }
@@ -311,7 +356,7 @@ func (t *tree) locate(ctx context.Context, env Env) (*tree, string, error) {
 func (t *tree) relative(env Env) (string, error) {
 	cwd, err := filepath.Rel(t.root, env.Dir)
 	cwd = filepath.ToSlash(cwd)
-	if err != nil || outOfRoot(cwd) {
+	if err != nil || outOfRoot(cwd) || t.far != nil {
 		cwd = "."
 	}
 	p := t.opts.Path
@@ -479,6 +524,7 @@ func (t *tree) statData(ctx context.Context, rel string, n *node) error {
 		t.setOut(n, o)
 		return nil
 	}
+	n.out, n.under = o, found.Under
 	if !o.Digest.IsDir() {
 		return nil
 	}
@@ -499,7 +545,7 @@ func (t *tree) statData(ctx context.Context, rel string, n *node) error {
 
 func (t *tree) setOut(n *node, o *pipeline.Out) {
 	n.hasData, n.isOut, n.dataDir = true, true, o.Digest.IsDir()
-	n.digest, n.dataSize = o.Digest, o.Size
+	n.digest, n.dataSize, n.out = o.Digest, o.Size, o
 }
 
 // list returns what a folder holds, sorted by name. Without dataOnly that
@@ -615,6 +661,7 @@ func (t *tree) listData(ctx context.Context, rel string, isFolder bool, at func(
 		name, _, deeper := strings.Cut(f.Path[skip:], "/")
 		n := at(name)
 		n.hasData, n.isOut, n.dataDir = true, true, deeper
+		n.out, n.under = found.Out, path.Join(found.Under, name)
 		if !deeper {
 			n.digest, n.dataSize = f.Digest, f.Size
 		}
@@ -634,10 +681,7 @@ func (t *tree) manifest(ctx context.Context, o *pipeline.Out) (object.Manifest, 
 	if m, ok := t.manifests[o.Digest]; ok {
 		return m, nil
 	}
-	m, err := t.repo.Cache.ReadManifest(ctx, o.Digest)
-	if errs.Is(err, errs.NotFound) {
-		m, err = t.fetch(ctx, o)
-	}
+	m, err := t.findManifest(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("the list of files of '%s': %w", disk.Quote(t.repo.Show(o.RepoPath())), err)
 	}
@@ -645,17 +689,56 @@ func (t *tree) manifest(ctx context.Context, o *pipeline.Out) (object.Manifest, 
 	return m, nil
 }
 
-// fetch reads a manifest from the out's remote.
-func (t *tree) fetch(ctx context.Context, o *pipeline.Out) (object.Manifest, error) {
-	s, err := t.storeOf(ctx, o)
-	if err != nil {
-		return nil, err
+// findManifest looks in the caches, then asks the remote and, for what the
+// repository has imported, the repository it came from.
+func (t *tree) findManifest(ctx context.Context, o *pipeline.Out) (object.Manifest, error) {
+	var bad error
+	for _, c := range t.caches() {
+		m, err := c.ReadManifest(ctx, o.Digest)
+		if err == nil {
+			return m, nil
+		}
+		if ctx.Err() != nil || !errs.Is(err, errs.NotFound) && !errs.Is(err, errs.Corrupt) {
+			return nil, err
+		}
+		if errs.Is(err, errs.Corrupt) {
+			bad = err
+		}
 	}
-	return object.ReadManifest(ctx, s, o.Digest)
+	s, err := t.storeOf(ctx, o)
+	if err == nil {
+		var m object.Manifest
+		if m, err = object.ReadManifest(ctx, s, o.Digest); err == nil {
+			return m, nil
+		}
+	}
+	if ctx.Err() == nil && isRepoImport(o.Stage) {
+		if m, cerr := t.chainedManifest(ctx, o); cerr == nil {
+			return m, nil
+		} else if !errs.Is(cerr, errs.NotFound) {
+			err = cerr
+		}
+	}
+	if bad != nil && errs.Is(err, errs.NotFound) {
+		err = bad
+	}
+	return nil, err
 }
 
-// storeOf opens the out's own remote, or the one that the options name, or the
-// default one.
+// caches are the local stores that may have the repository's objects.
+func (t *tree) caches() []*cache.Cache {
+	var list []*cache.Cache
+	if t.own != nil {
+		list = append(list, t.own)
+	}
+	if t.repo != nil && (t.own == nil || t.own.Path() != t.repo.Cache.Path()) {
+		list = append(list, t.repo.Cache)
+	}
+	return list
+}
+
+// storeOf is the remote that has an out's objects: the out's own, or that
+// which the options name, or the default one.
 func (t *tree) storeOf(ctx context.Context, o *pipeline.Out) (object.Store, error) {
 	use := t.remote
 	if o.Remote != "" {
@@ -668,15 +751,17 @@ func (t *tree) storeOf(ctx context.Context, o *pipeline.Out) (object.Store, erro
 		return nil, errs.WithHint(errs.New(errs.NotFound, "it is not in the cache, and there is no default remote to ask"),
 			"Set one with: cairn remote default NAME")
 	}
-	s := t.stores[use.Name]
-	if s == nil {
-		var err error
-		s, err = remote.Open(ctx, remoteSettings(use), t.repo.remoteEnv())
-		if err != nil {
-			return nil, err
-		}
-		t.stores[use.Name] = s
+	if s := t.stores[use.Name]; s != nil {
+		return s, nil
 	}
+	if err := t.trusted(use); err != nil {
+		return nil, err
+	}
+	s, err := remote.Open(ctx, remoteSettings(use), t.repo.remoteEnv())
+	if err != nil {
+		return nil, err
+	}
+	t.stores[use.Name] = s
 	return s, nil
 }
 
@@ -702,6 +787,9 @@ func (r *Repo) sourceRemote(o SourceOptions) (*config.Remote, error) {
 	cfg, err := r.Config.Remote(name)
 	if extra != nil {
 		if over, oerr := extra.Remote(name); oerr == nil {
+			if !o.fromPointer {
+				over.Levels = nil // the user named the file
+			}
 			cfg, err = overlayRemote(cfg, over), nil
 		}
 	}
@@ -714,15 +802,44 @@ func (r *Repo) sourceRemote(o SourceOptions) (*config.Remote, error) {
 		}
 		return nil, err
 	}
-	over := &config.Remote{Name: cfg.Name, URL: cfg.URL, Jobs: cfg.Jobs, Options: map[string]string{}}
+	if o.fromPointer {
+		if err := refusePrograms(o, extra, name); err != nil {
+			return nil, err
+		}
+	}
+	over := &config.Remote{Name: cfg.Name, URL: cfg.URL, Jobs: cfg.Jobs, Options: map[string]string{}, Levels: map[string]config.Level{}}
 	for k, v := range o.RemoteConfig {
 		if k == "url" {
 			over.URL = v
 		} else {
 			over.Options[k] = v
 		}
+		if o.fromPointer {
+			over.Levels[k] = config.Project
+		}
 	}
 	return overlayRemote(cfg, over), nil
+}
+
+// refusePrograms refuses options in a pointer file that would run a program:
+// whoever can commit would choose it.
+func refusePrograms(o SourceOptions, extra *config.Config, name string) error {
+	given := maps.Clone(o.RemoteConfig)
+	if extra != nil {
+		if over, err := extra.Remote(name); err == nil {
+			if given == nil {
+				given = map[string]string{}
+			}
+			maps.Copy(given, over.Options)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(given)) {
+		if config.RunsProgram(k) {
+			return errs.WithHint(errs.New(errs.Denied, "a pointer file sets the option %s, which names a program: it was not used", k),
+				"Set it in your own configuration: cairn remote modify --global NAME %s VALUE.", k)
+		}
+	}
+	return nil
 }
 
 // overlayRemote is a remote with the options of another over its own.
@@ -737,6 +854,14 @@ func overlayRemote(base, over *config.Remote) *config.Remote {
 	for k, v := range over.Options {
 		merged.Options[k] = v
 	}
+	merged.Levels = map[string]config.Level{}
+	if base != nil {
+		maps.Copy(merged.Levels, base.Levels)
+	}
+	for k := range over.Options {
+		delete(merged.Levels, k)
+	}
+	maps.Copy(merged.Levels, over.Levels)
 	return &merged
 }
 
