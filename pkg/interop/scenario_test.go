@@ -84,7 +84,7 @@ var chanceOrder = map[string]string{
 const askingWrites = "DVC stores manifests it computed or fetched, and drops damaged objects, while it answers; cairn's answers change nothing"
 
 // questions names the verbs that only look.
-var questions = map[string]string{"status": askingWrites, "diff": askingWrites, "data": askingWrites, "ls": askingWrites, "du": askingWrites}
+var questions = map[string]string{"status": askingWrites, "diff": askingWrites, "data": askingWrites, "ls": askingWrites, "du": askingWrites, "plots": askingWrites}
 
 // dvc runs the tool under test in the workspace's root.
 func dvc(args ...string) step { return command{argv: append([]string{"dvc"}, args...)}.step() }
@@ -309,7 +309,7 @@ func (st step) linesInAnyOrder(base, reason string) step {
 // scenarios is the table, filled by the scenarios_*_test.go files.
 var scenarios = [][]scenario{
 	nameScenarios, addScenarios, checkoutScenarios, remoteScenarios, statusScenarios, configScenarios, ignoreScenarios,
-	legacyScenarios, stageScenarios, gitScenarios, errorScenarios, metricsScenarios,
+	legacyScenarios, stageScenarios, gitScenarios, errorScenarios, metricsScenarios, plotScenarios,
 }
 
 // TestScenarios plays every scenario with DVC, live or from its recording, and with cairn under both of its names.

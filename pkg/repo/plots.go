@@ -446,7 +446,12 @@ func (d *plotDefinitions) unpack(ctx context.Context, config, id string, props *
 		return nil
 	}
 	for _, f := range files {
-		if sub := d.r.plotID(f); keep == nil || keep(sub) {
+		below := f
+		if rel != "." {
+			below = f[len(rel)+1:]
+		}
+		// As DVC names them: ./a.csv in the folder ".", ../sub/a.csv even from sub.
+		if sub := id + "/" + below; keep == nil || keep(sub) {
 			d.define(config, sub, merged(props, nil))
 		}
 	}

@@ -165,7 +165,7 @@ func lastField(v any) (field string, ok bool, err error) {
 		last := ""
 		for i := range p.Cols {
 			if _, has := p.Cols[i].At(0); has {
-				last, ok = p.Cols[i].Name, true
+				last, ok = p.Cols[i].Name, !p.Cols[i].nameless
 			}
 		}
 		return last, ok, nil

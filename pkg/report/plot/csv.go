@@ -100,7 +100,7 @@ func (r *tableReader) table(names []string) (*Points, error) {
 		}
 	}
 	if long != nil {
-		c := Column{Name: overflow, vals: make([]any, p.N)}
+		c := Column{Name: overflow, vals: make([]any, p.N), nameless: true}
 		for i := range c.vals {
 			c.vals[i] = absent{}
 			if more, ok := long[i]; ok {

@@ -18,6 +18,9 @@ type Column struct {
 	vals  []any
 	texts []string
 	fixed any
+	// nameless is set for what rows of a table have beyond their header: a
+	// field that nobody can name.
+	nameless bool
 }
 
 type columnKind uint8

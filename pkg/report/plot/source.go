@@ -82,8 +82,9 @@ func ReadSource(name string, content []byte, header bool) Source {
 	if IsImage(name) {
 		return Source{Value: content}
 	}
+	shown := path.Clean(name)
 	if !utf8.Valid(content) {
-		return Source{Err: &Failure{Type: "EncodingError", Msg: "unable to read: '" + name + "', is not valid utf8", Err: errs.New(errs.Invalid, "encoding")}}
+		return Source{Err: &Failure{Type: "EncodingError", Msg: "unable to read: '" + shown + "', is not valid utf8", Err: errs.New(errs.Invalid, "encoding")}}
 	}
 	ext := suffix(name)
 	if ext == ".csv" || ext == ".tsv" {
@@ -104,7 +105,7 @@ func ReadSource(name string, content []byte, header bool) Source {
 			kind = "YAML"
 		}
 		// The cause, which tells the place, is for people; clients get DVC's words.
-		return Source{Err: &Failure{Type: kind + "FileCorruptedError", Msg: "unable to read: '" + name + "', " + kind + " file structure is corrupted", Err: err}}
+		return Source{Err: &Failure{Type: kind + "FileCorruptedError", Msg: "unable to read: '" + shown + "', " + kind + " file structure is corrupted", Err: err}}
 	}
 	return Source{Value: pipeline.PlainParam(v)}
 }
