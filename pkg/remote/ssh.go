@@ -462,7 +462,7 @@ func (b *sshBackend) create(ctx context.Context, s *sftpSession, tmp string) (st
 			}
 			r.free()
 		})
-		if isStatus(err, fxNoSuchFile) && !made {
+		if !made && (isStatus(err, fxNoSuchFile) || isStatus(err, fxFailure) && isStatus(b.orMissing(ctx, s, tmp, err), fxNoSuchFile)) {
 			if err := b.makeFolder(ctx, s, path.Dir(tmp)); err != nil {
 				return "", err
 			}

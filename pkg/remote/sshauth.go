@@ -22,6 +22,7 @@ import (
 type sshMemory struct {
 	mu      sync.Mutex
 	answers map[string]string
+	asked   map[string]int
 }
 
 // ask asks the user once. Only one question is asked at a time.
@@ -31,7 +32,7 @@ func (d *sshDialer) ask(ctx context.Context, limit *dialLimit, text string) (str
 	if a, ok := d.memory.answers[text]; ok {
 		return a, nil
 	}
-	a, err := d.prompt(ctx, limit, text, false)
+	a, err := d.promptLocked(ctx, limit, text, false)
 	if err == nil {
 		if d.memory.answers == nil {
 			d.memory.answers = map[string]string{}
@@ -41,10 +42,31 @@ func (d *sshDialer) ask(ctx context.Context, limit *dialLimit, text string) (str
 	return a, err
 }
 
+// forget has ask ask again.
+func (d *sshDialer) forget(text string) {
+	d.memory.mu.Lock()
+	defer d.memory.mu.Unlock()
+	delete(d.memory.answers, text)
+}
+
+// prompt asks each time.
 func (d *sshDialer) prompt(ctx context.Context, limit *dialLimit, text string, echo bool) (string, error) {
+	d.memory.mu.Lock()
+	defer d.memory.mu.Unlock()
+	return d.promptLocked(ctx, limit, text, echo)
+}
+
+func (d *sshDialer) promptLocked(ctx context.Context, limit *dialLimit, text string, echo bool) (string, error) {
 	limit.rest()
 	defer limit.feed()
-	return d.env.Prompt(ctx, text, echo)
+	// A terminal may remember what it was told. A question that comes again
+	// is another one: what was typed was wrong, or is of no use twice.
+	n := d.memory.asked[text]
+	if d.memory.asked == nil {
+		d.memory.asked = map[string]int{}
+	}
+	d.memory.asked[text] = n + 1
+	return d.env.Prompt(ctx, text+strings.Repeat(" ", n), echo)
 }
 
 // canAsk reports whether there is somebody to be asked.
@@ -59,6 +81,7 @@ type sshLogin struct {
 	config *ssh.ClientConfig
 	hosts  *sshHostKeys
 	agent  net.Conn
+	heard  *heardConn
 
 	password, passphrase string
 	asked                bool // for what must be asked again next time
@@ -125,7 +148,7 @@ func (d *sshDialer) question(what string) string {
 	if d.o.port != "" {
 		who += ":" + d.o.port
 	}
-	return "Enter a " + what + " for " + who + ":"
+	return "Enter a " + what + " for " + who + ":\n"
 }
 
 func (l *sshLogin) close() {
@@ -404,22 +427,38 @@ func (k *lockedKey) open() error {
 		return nil
 	}
 	l := k.l
-	phrase := l.passphrase
-	if phrase == "" {
-		var err error
-		if phrase, err = l.d.ask(l.ctx, l.limit, fmt.Sprintf("Enter passphrase for key %q: ", k.path)); err != nil {
-			return l.keep(err)
-		}
-	}
-	signer, err := ssh.ParsePrivateKeyWithPassphrase(k.pem, []byte(phrase))
+	signer, err := k.parse()
 	if err != nil {
-		return l.keep(errs.New(errs.Denied, "key file %q: the pass phrase is wrong", k.path))
+		return l.keep(err)
 	}
 	if k.pub != nil && !bytes.Equal(signer.PublicKey().Marshal(), k.pub.Marshal()) {
 		return l.keep(errs.New(errs.Config, "key file %q does not belong to %s.pub", k.path, k.path))
 	}
 	k.signer = signer
 	return nil
+}
+
+func (k *lockedKey) parse() (ssh.Signer, error) {
+	wrong := errs.New(errs.Denied, "key file %q: the pass phrase is wrong", k.path)
+	if k.l.passphrase != "" {
+		signer, err := ssh.ParsePrivateKeyWithPassphrase(k.pem, []byte(k.l.passphrase))
+		if err != nil {
+			return nil, wrong
+		}
+		return signer, nil
+	}
+	question := fmt.Sprintf("Enter passphrase for key %q: ", k.path)
+	for range passwordTries {
+		phrase, err := k.l.d.ask(k.l.ctx, k.l.limit, question)
+		if err != nil {
+			return nil, err
+		}
+		if signer, err := ssh.ParsePrivateKeyWithPassphrase(k.pem, []byte(phrase)); err == nil {
+			return signer, nil
+		}
+		k.l.d.forget(question)
+	}
+	return nil, wrong
 }
 
 // explain gives a failure of the handshake its class and a remedy.
@@ -447,8 +486,8 @@ func (l *sshLogin) explain(err error) error {
 	if text == "EOF" {
 		text = "the server ended the connection before the login"
 	}
-	if strings.Contains(text, "overflow reading version string") || strings.Contains(text, "invalid version") || strings.Contains(text, "not an ssh") {
-		return errs.WithHint(errs.New(errs.Config, "what answers there is not an SSH server"), "Check the port: cairn remote modify %s port NUMBER", l.d.name)
+	if head := l.heard.head; len(head) > 0 && !bytes.Contains(head, []byte("SSH-")) {
+		return errs.WithHint(errs.New(errs.Config, "what answers at %s is not an SSH server", l.o.addr()), "Check host and port of the remote's address.")
 	}
 	return errs.New(errs.Unavailable, "%s", text)
 }

@@ -321,7 +321,9 @@ func (d *sshDialer) connect(ctx context.Context, o *sshTarget, depth int) (*sshC
 		return nil, limit.why(err)
 	}
 	defer login.close()
-	conn, chans, reqs, err := ssh.NewClientConn(carrier, o.addr(), login.config)
+	heard := &heardConn{Conn: carrier}
+	login.heard = heard
+	conn, chans, reqs, err := ssh.NewClientConn(heard, o.addr(), login.config)
 	if err != nil || !stop() && ctx.Err() != nil {
 		carrier.Close()
 		if onEnd != nil {
@@ -339,6 +341,22 @@ func (d *sshDialer) connect(ctx context.Context, o *sshTarget, depth int) (*sshC
 		d.onAsk()
 	}
 	return newSSHConn(ssh.NewClient(conn, chans, reqs), o.aliveEvery, o.aliveTries, onEnd), nil
+}
+
+// heardConn keeps the first bytes that came, to tell who it was that spoke.
+type heardConn struct {
+	net.Conn
+	head []byte
+}
+
+const heardMost = 256
+
+func (c *heardConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if len(c.head) < heardMost {
+		c.head = append(c.head, p[:min(n, heardMost-len(c.head))]...)
+	}
+	return n, err
 }
 
 // carrier opens what the SSH connection runs over.

@@ -413,6 +413,11 @@ func (d *sshDialer) resolve(alias, port, user string) (*sshTarget, error) {
 	// The first of the two that is set counts; "none" switches both off.
 	if j := s.get("proxyjump"); j != "" && !strings.EqualFold(j, "none") {
 		t.jumps = strings.Split(j, ",")
+		// Who reaches everything by one host reaches that one without it.
+		last := t.jumps[len(t.jumps)-1]
+		if name, _, err := splitSSHHost(last[strings.LastIndexByte(last, '@')+1:]); err == nil && strings.EqualFold(name, alias) {
+			t.jumps = nil
+		}
 	} else if c := s.get("proxycommand"); j == "" && c != "" && !strings.EqualFold(c, "none") {
 		if t.proxyCommand, err = tokens.expand(c); err != nil {
 			return nil, errs.New(errs.Config, "ssh_config: ProxyCommand: %w", err)

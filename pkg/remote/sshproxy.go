@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cairndata/cairn/pkg/errs"
@@ -27,7 +28,7 @@ type proxyConn struct {
 	out   io.ReadCloser
 	cmd   *exec.Cmd
 	said  *headBuffer // on its standard error
-	heard bool        // it brought a byte
+	heard atomic.Bool // it brought a byte
 	ended sync.Once
 	gone  chan struct{}
 }
@@ -78,26 +79,43 @@ func startProxy(line string) (net.Conn, error) {
 func (c *proxyConn) Read(p []byte) (int, error) {
 	n, err := c.out.Read(p)
 	if n > 0 {
-		c.heard = true
+		c.heard.Store(true)
 	}
-	if err == io.EOF && !c.heard {
-		c.Close()
-		<-c.gone
-		return n, errs.New(errs.Unavailable, "ProxyCommand ended: %s", cmp.Or(c.said.String(), "without a word"))
-	}
-	return n, err
+	return n, c.why(err)
 }
 
-func (c *proxyConn) Write(p []byte) (int, error) { return c.in.Write(p) }
+func (c *proxyConn) Write(p []byte) (int, error) {
+	n, err := c.in.Write(p)
+	return n, c.why(err)
+}
 
-func (c *proxyConn) Close() error {
+// why is what a program said that ended before it brought anything.
+func (c *proxyConn) why(err error) error {
+	if err == nil || c.heard.Load() {
+		return err
+	}
+	c.end(proxyGrace) // it may be about to say it
+	<-c.gone
+	return errs.New(errs.Unavailable, "ProxyCommand ended: %s", cmp.Or(c.said.String(), "without a word"))
+}
+
+// proxyGrace is how long a program that brings nothing may take to end.
+const proxyGrace = time.Second
+
+func (c *proxyConn) Close() error { c.end(0); return nil }
+
+// end ends the program, once: by itself if it does so in time.
+func (c *proxyConn) end(grace time.Duration) {
 	c.ended.Do(func() {
 		_ = c.in.Close()
-		_ = c.cmd.Process.Kill()
+		kill := time.AfterFunc(grace, func() { _ = c.cmd.Process.Kill() })
 		_ = c.out.Close()
-		go func() { defer close(c.gone); _ = c.cmd.Wait() }()
+		go func() {
+			defer close(c.gone)
+			_ = c.cmd.Wait()
+			kill.Stop()
+		}()
 	})
-	return nil
 }
 
 func (c *proxyConn) LocalAddr() net.Addr              { return proxyAddr{} }

@@ -494,7 +494,7 @@ func describes(t *testing.T, b remote.Backend) {
 	if !ok {
 		return
 	}
-	seen := map[string]bool{}
+	seen, onlyTime := map[string]bool{}, false
 	for _, v := range []string{"first", "other"} {
 		put(t, b, "a/k", []byte(v))
 		e, err := d.Describe(t.Context(), "a/k")
@@ -507,6 +507,7 @@ func describes(t *testing.T, b remote.Backend) {
 		case e.Meta != again.Meta:
 			t.Errorf("describe: %+v, then %+v", e.Meta, again.Meta)
 		}
+		onlyTime = e.Meta.ETag+e.Meta.Checksum == "" // perhaps in whole seconds
 		seen[e.Meta.ETag+"|"+e.Meta.Checksum+"|"+e.Meta.ModTime.String()] = true
 		for l, err := range b.List(t.Context(), "a/") {
 			if b.Properties().ListPrice == 0 {
@@ -517,7 +518,7 @@ func describes(t *testing.T, b remote.Backend) {
 			}
 		}
 	}
-	if len(seen) != 2 {
+	if len(seen) != 2 && !onlyTime {
 		t.Errorf("two values are described alike: %v", seen)
 	}
 	for _, k := range []string{"a/missing", "a"} {

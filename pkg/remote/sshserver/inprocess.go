@@ -25,6 +25,7 @@ type Options struct {
 	Sessions    int             // most sessions on a connection; 0 is any number
 	Forward     bool            // connects to others, as a host on the way does
 	KeyTypes    []string        // of clients' signatures; nil is the usual
+	Files       *sftp.Handlers  // in place of the files of Dir, for answers that those do not give
 }
 
 // InProcess is a server in the process, safe for concurrent use.
@@ -231,6 +232,12 @@ func (p *InProcess) session(nc ssh.NewChannel) {
 		}
 	}
 	go ssh.DiscardRequests(reqs)
+	if p.o.Files != nil {
+		server := sftp.NewRequestServer(ch, *p.o.Files)
+		_ = server.Serve()
+		_ = server.Close()
+		return
+	}
 	server, err := sftp.NewServer(ch, sftp.WithServerWorkingDirectory(p.Dir))
 	if err != nil {
 		return
