@@ -45,6 +45,7 @@ type Core struct {
 // Cache is the section cache.
 type Cache struct {
 	Dir             string   // absolute; "" outside of a repository
+	Committed       bool     // a file that came with the clone says where it is
 	Types           []string // reflink, hardlink, symlink, copy: the first that works
 	Shared          bool     // writable by the group
 	SlowLinkWarning bool
@@ -225,6 +226,7 @@ func (c *Config) fill(o *LoadOptions) {
 	}
 	if n := v.s.get("dir"); n != nil {
 		c.Cache.Dir = n.text
+		c.Cache.Committed = n.origin.file != nil && n.origin.file.level == Project
 	} else if o.DvcDir != "" {
 		c.Cache.Dir = filepath.Join(o.DvcDir, "cache")
 	}

@@ -97,6 +97,10 @@ func (o *s3Options) set(c Config, env Env, key, value string) (err error) {
 	case "credentialpath":
 		path(&o.credentialPath)
 	case "configpath":
+		if c.Committed != nil && c.Committed(key) {
+			return errs.WithHint(errs.New(errs.Denied, "remote %q: option %q names, in a committed file, an AWS config file, and such a file can name programs", c.Name, key),
+				"If you trust it, say so on this machine: cairn remote modify --local %s configpath FILE", c.Name)
+		}
 		path(&o.configPath)
 	case "endpointurl":
 		text(&o.endpoint)

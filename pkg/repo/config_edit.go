@@ -142,7 +142,7 @@ func lockBare(ctx context.Context, env Env, o config.LoadOptions) (unlock func()
 		dir.Close()
 		return nil, err
 	}
-	release, err := r.Lock(ctx)
+	release, err := r.lockOnly(ctx)
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/cairndata/cairn/pkg/config"
+	"github.com/cairndata/cairn/pkg/disk"
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/remote"
 )
@@ -31,7 +33,11 @@ func (r *Repo) Info() []InfoLine {
 			in = "dvc (subdir), git"
 		}
 	}
-	return append(lines, InfoLine{"Repo", in})
+	lines = append(lines, InfoLine{"Repo", in})
+	for _, risk := range config.RiskyProjectOptions(r.Config) {
+		lines = append(lines, InfoLine{"Mind", disk.Quote(risk.Key) + " in " + risk.File + " " + risk.Reason})
+	}
+	return lines
 }
 
 func orNone(s string) string {

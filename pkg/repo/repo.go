@@ -281,6 +281,9 @@ func (r *Repo) gitPath(rel string) string {
 // Lock takes the repository's lock for a change, waiting for its holder. The
 // lock is DVC's own, so that both tools can work on one repository.
 func (r *Repo) Lock(ctx context.Context) (unlock func(), err error) {
+	if err := r.checkCache(); err != nil {
+		return nil, err
+	}
 	release, err := r.lockOnly(ctx)
 	if err != nil {
 		return nil, err

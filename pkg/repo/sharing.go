@@ -24,6 +24,34 @@ func (r *Repo) isShared() bool {
 	return err != nil || !filepath.IsLocal(rel)
 }
 
+// checkCache refuses to write into a folder that came with the clone's
+// configuration and is neither empty nor a cache: a hostile repository could
+// name any folder of the user's.
+func (r *Repo) checkCache() error {
+	if !r.Config.Cache.Committed || !r.isShared() {
+		return nil
+	}
+	dir, err := disk.OpenDir(r.Cache.Path())
+	if err != nil {
+		return nil // what is not there yet can be made
+	}
+	defer dir.Close()
+	list, err := dir.ReadDir()
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if e.Type.IsDir() && (e.Name == "files" || e.Name == "runs" || e.Name == usersDir || len(e.Name) == 2) {
+			return nil
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return errs.WithHint(errs.New(errs.Denied, "cache.dir in the committed .dvc/config names '%s', which holds other things than a cache", disk.Quote(r.Cache.Path())),
+		"If you want the cache there, say so on this machine: %s cache dir --local PATH", r.env.Program)
+}
+
 // enrol leaves word in a shared cache that this repository uses it. Where that
 // is not possible nobody deletes anything either.
 func (r *Repo) enrol() {
