@@ -27,3 +27,14 @@ func OpenSSHAt(t testing.TB, s *sshserver.Server, sub string) Backend {
 	}
 	return b
 }
+
+// OpenOnce opens a remote without patience.
+func OpenOnce(t testing.TB, c Config, env Env) Backend {
+	t.Helper()
+	b, err := drivers[Scheme(c.URL)](t.Context(), c, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}

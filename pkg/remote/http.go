@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +31,10 @@ import (
 type httpBackend struct {
 	w      *webClient
 	noHead atomic.Bool // the server does not answer HEAD
+
+	pageMu    sync.Mutex
+	pageAsked bool
+	page      *http.Response // what it answers for what it cannot have; nil is a refusal
 }
 
 var _ Describer = (*httpBackend)(nil)
@@ -54,10 +60,17 @@ func (b *httpBackend) Properties() Properties {
 func (b *httpBackend) Close() error { b.w.close(); return nil }
 
 // Stat asks for the length, and counts the bytes if the server does not say.
+// A page that the server has for everything is no value.
 func (b *httpBackend) Stat(ctx context.Context, key string) (int64, error) {
-	e, err := b.Describe(ctx, key)
-	if err != nil || e.Size >= 0 {
-		return e.Size, err
+	e, resp, err := b.describe(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	if err := b.notForAll(ctx, key, resp); err != nil {
+		return 0, err
+	}
+	if e.Size >= 0 {
+		return e.Size, nil
 	}
 	r, _, err := b.Open(ctx, key, 0, -1)
 	if err != nil {
@@ -67,40 +80,79 @@ func (b *httpBackend) Stat(ctx context.Context, key string) (int64, error) {
 	return io.Copy(io.Discard, r)
 }
 
+// notForAll refuses what the server would have answered for any key: a login
+// page in place of objects must not be taken for them. The server is asked once
+// for something that it cannot have.
+func (b *httpBackend) notForAll(ctx context.Context, key string, resp *http.Response) error {
+	b.pageMu.Lock()
+	defer b.pageMu.Unlock()
+	if !b.pageAsked {
+		_, page, err := b.describe(ctx, "cairn-"+rand.Text())
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			b.page = page
+		}
+		b.pageAsked = true
+	}
+	switch {
+	case b.page == nil:
+		return nil
+	case isElsewhere(b.page) && isElsewhere(resp):
+		return errs.WithHint(errs.New(errs.Config, "%s: in place of what it has, the server sends to %s", b.w.where, webOrigin(resp.Request.URL)+resp.Request.URL.EscapedPath()),
+			"It may want a login. %s", b.w.o.loginHint(b.w.name, resp))
+	case isHTML(resp) && isHTML(b.page):
+		return errs.New(errs.NotFound, "%s: for %s the server has only the page that it has for everything", b.w.where, key)
+	}
+	return nil
+}
+
+func isHTML(resp *http.Response) bool {
+	return strings.HasPrefix(strings.ToLower(resp.Header.Get("Content-Type")), "text/html")
+}
+
+// isElsewhere is whether an answer came from another place than was asked.
+func isElsewhere(resp *http.Response) bool { return resp.Request.Response != nil }
+
 // Describe asks with HEAD, or by the first byte where the server refuses that,
 // or says a length that cannot be relied on. Size is -1 if it says none.
 func (b *httpBackend) Describe(ctx context.Context, key string) (Entry, error) {
+	e, _, err := b.describe(ctx, key)
+	return e, err
+}
+
+// describe is Describe, and the answer, whose body is over.
+func (b *httpBackend) describe(ctx context.Context, key string) (Entry, *http.Response, error) {
 	if err := CheckKey(key); err != nil {
-		return Entry{}, err
+		return Entry{}, nil, err
 	}
 	if !b.noHead.Load() {
 		resp, err := b.w.do(b.w.request(ctx, http.MethodHead, key))
 		if err != nil {
-			return Entry{}, err
+			return Entry{}, nil, err
 		}
 		e := Entry{Key: key, Size: webLength(resp), Meta: webMeta(resp.Header)}
 		switch s := resp.StatusCode; {
 		case s == http.StatusOK && e.Size > 0:
 			webDiscard(resp)
-			return e, nil
+			return e, resp, nil
 		case s == http.StatusOK, s == http.StatusNoContent, isHeadRefused(s):
 			// Some frameworks say 0 for every HEAD; addresses signed for GET are
 			// refused.
 			webDiscard(resp)
-		default:
-			return Entry{}, b.w.fail(resp)
-		}
-		defer func() {
-			if s := resp.StatusCode; s == http.StatusMethodNotAllowed || s == http.StatusNotImplemented {
+			if s == http.StatusMethodNotAllowed || s == http.StatusNotImplemented {
 				b.noHead.Store(true)
 			}
-		}()
+		default:
+			return Entry{}, nil, b.w.fail(resp)
+		}
 	}
 	req := b.w.request(ctx, http.MethodGet, key)
 	req.Header.Set("Range", "bytes=0-0")
 	resp, err := b.w.do(req)
 	if err != nil {
-		return Entry{}, err
+		return Entry{}, nil, err
 	}
 	e := Entry{Key: key, Size: -1, Meta: webMeta(resp.Header)}
 	switch resp.StatusCode {
@@ -111,14 +163,14 @@ func (b *httpBackend) Describe(ctx context.Context, key string) (Entry, error) {
 	case http.StatusOK:
 		e.Size = webLength(resp)
 		resp.Body.Close() // it may be long
-		return e, nil
+		return e, resp, nil
 	case http.StatusNoContent:
 		e.Size = 0
 	default:
-		return Entry{}, b.w.fail(resp)
+		return Entry{}, nil, b.w.fail(resp)
 	}
 	webDiscard(resp)
-	return e, nil
+	return e, resp, nil
 }
 
 // isHeadRefused is whether the refusal of a HEAD may not be one of a GET.
