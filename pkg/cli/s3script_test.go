@@ -95,7 +95,8 @@ func s3Int(ts *testscript.TestScript, args []string, i int) int {
 }
 
 // s3Damage spoils the object with the content of a file, or, by its key's end,
-// any other: s3 damage flip|cut|longer|html|remove file-or-end-of-key.
+// any other, or by a folder in its key:
+// s3 damage flip|cut|longer|html|remove file-or-end-of-key-or-folder/.
 func s3Damage(ts *testscript.TestScript, m *s3server.Memory, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: s3 damage flip|cut|longer|html|remove file-or-end-of-key")
@@ -124,7 +125,7 @@ func s3Key(ts *testscript.TestScript, m *s3server.Memory, what string) string {
 	}
 	for _, k := range m.Keys() {
 		for _, end := range ends {
-			if strings.HasSuffix(k, end) {
+			if strings.HasSuffix(k, end) || strings.HasSuffix(end, "/") && strings.Contains(k, end) {
 				return k
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cairndata/cairn/pkg/cache"
@@ -69,6 +70,7 @@ type Repo struct {
 	stages   *Stages
 	history  *history
 	tips     map[string]tip // what sources of imports answered, by URL and revision
+	warning  sync.Mutex // held while Env.Warn is told something
 }
 
 const (
@@ -208,6 +210,8 @@ func (r *Repo) now() time.Time { return r.env.Now() }
 
 func (r *Repo) warn(format string, args ...any) {
 	if r.env.Warn != nil {
+		r.warning.Lock()
+		defer r.warning.Unlock()
 		r.env.Warn(format, args...)
 	}
 }
