@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,10 +23,20 @@ anything that was asked for could not be sent, the exit code is not 0.
 Once all files of a directory were seen on a remote, a receipt is left there, so
 that the next push, from whatever clone, need not ask for each file. It is
 believed only where asking for everything costs much more, and never by a pull.
-If somebody deletes objects from the remote by other means, use --verify-remote.`,
-		Example: "  cairn push\n  cairn push -r backup data/raw\n  cairn push --all-tags -j 16",
+If somebody deletes objects from the remote by other means, use --verify-remote.
+
+--remote can be given several times, or name several remotes separated by commas:
+each gets what it lacks, and one that fails does not keep the others. With --from,
+what the cache lacks is copied from that remote, straight through, without being
+stored here.`,
+		Example: "  cairn push\n  cairn push -r backup data/raw\n  cairn push -r store,backup\n  cairn push -r backup --from store\n  cairn push --all-tags -j 16",
 	}
-	cloudFlags(a, cmd, &o)
+	var remotes []string
+	cloudFlagsBut(a, cmd, &o)
+	cmd.Flags().StringArrayVarP(&remotes, "remote", "r", nil, "Remote storage `<name>`; the default remote if not given. May be given several times.")
+	cmd.Flags().StringVar(&o.From, "from", "", "Copy what the cache lacks from the remote `<name>`.")
+	a.CompleteFlag(cmd, "remote", CompleteRemotes)
+	a.CompleteFlag(cmd, "from", CompleteRemotes)
 	cmd.Flags().BoolVar(&o.Glob, "glob", false, "Allows targets containing shell-style wildcards.")
 	runCacheFlag(cmd, &o)
 	verifyFlag(cmd, &o)
@@ -36,6 +48,7 @@ If somebody deletes objects from the remote by other means, use --verify-remote.
 			return err
 		}
 		defer r.Close()
+		o.Remotes = remoteNames(r, remotes)
 		res, err := r.Push(ctx, o)
 		if a.JSON {
 			if jerr := a.UI.JSON(res); jerr != nil {
@@ -47,6 +60,28 @@ If somebody deletes objects from the remote by other means, use --verify-remote.
 		return Handled("failed to push data to the cloud", err)
 	})
 	return cmd
+}
+
+// remoteNames are the remotes that the values of --remote name, each once. A
+// value is a name, or, if there is no remote of that name, several with commas
+// between.
+func remoteNames(r *repo.Repo, values []string) []string {
+	var names []string
+	add := func(n string) {
+		if n = strings.TrimSpace(n); n != "" && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	for _, v := range values {
+		if _, err := r.Config.Remote(v); err == nil || !strings.Contains(v, ",") {
+			add(v)
+			continue
+		}
+		for n := range strings.SplitSeq(v, ",") {
+			add(n)
+		}
+	}
+	return names
 }
 
 // verifyFlag is for what believes a remote that says a folder is whole.

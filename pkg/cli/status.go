@@ -56,16 +56,21 @@ With --quiet nothing is printed and the exit code is 1 if something differs.`,
 
 // cloudFlags are the options that push, pull, fetch and status share.
 func cloudFlags(a *App, cmd *cobra.Command, o *repo.CloudOptions) {
+	cloudFlagsBut(a, cmd, o)
+	cmd.Flags().StringVarP(&o.Remote, "remote", "r", "", "Remote storage `<name>`; the default remote if not given.")
+	a.CompleteFlag(cmd, "remote", CompleteRemotes)
+}
+
+// cloudFlagsBut are they without --remote.
+func cloudFlagsBut(a *App, cmd *cobra.Command, o *repo.CloudOptions) {
 	f := cmd.Flags()
 	f.IntVarP(&o.Jobs, "jobs", "j", 0, "`<number>` of transfers at the same time.")
-	f.StringVarP(&o.Remote, "remote", "r", "", "Remote storage `<name>`; the default remote if not given.")
 	f.BoolVarP(&o.Branches, "all-branches", "a", false, "Also what all branches use.")
 	f.BoolVarP(&o.Tags, "all-tags", "T", false, "Also what all tags use.")
 	f.BoolVarP(&o.Commits, "all-commits", "A", false, "Also what all commits use.")
 	f.BoolVarP(&o.WithDeps, "with-deps", "d", false, "Also the dependencies of the targets.")
 	f.BoolVarP(&o.Recursive, "recursive", "R", false, "Also what lies in subdirectories of the targets.")
 	a.Complete(cmd, CompleteTargets)
-	a.CompleteFlag(cmd, "remote", CompleteRemotes)
 }
 
 func unusedFlags(o repo.CloudOptions) string {

@@ -22,6 +22,10 @@ import (
 type CloudOptions struct {
 	Targets []string
 	Remote  string // "" is each out's own remote, or the default
+	// Remotes, for a push, are several to be sent to, in place of Remote. From
+	// names a remote that has what the cache lacks: it is copied from there.
+	Remotes []string
+	From    string
 	// VerifyRemote asks the remote for each object, with its size, whatever it
 	// says of whole folders. A fetch asks for those that it need not bring, too.
 	VerifyRemote bool
@@ -331,11 +335,57 @@ type PushResult struct {
 	Pushed int      `json:"pushed"`
 	Bytes  int64    `json:"bytes"`
 	Failed []string `json:"failed,omitempty"`
+	// Remotes are the parts of a push to several.
+	Remotes []RemotePush `json:"remotes,omitempty"`
+}
+
+// RemotePush tells what went to one of several remotes.
+type RemotePush struct {
+	Remote string   `json:"remote"`
+	Pushed int      `json:"pushed"`
+	Bytes  int64    `json:"bytes"`
+	Failed []string `json:"failed,omitempty"`
+	Error  string   `json:"error,omitempty"`
 }
 
 // Push sends the objects that the remotes lack. What the remotes have is
-// asked of them, with sizes, each time.
+// asked of them, with sizes, each time. A remote that fails does not keep the
+// others.
 func (r *Repo) Push(ctx context.Context, o CloudOptions) (PushResult, error) {
+	if len(o.Remotes) < 2 {
+		if len(o.Remotes) == 1 {
+			o.Remote = o.Remotes[0]
+		}
+		return r.push(ctx, o)
+	}
+	var all PushResult
+	var failed []error
+	for _, name := range o.Remotes { // none of them may be a mistake
+		if _, err := r.remoteConfig(name); err != nil {
+			return all, err
+		}
+	}
+	for _, name := range o.Remotes {
+		one := o
+		one.Remote = name
+		res, err := r.push(ctx, one)
+		part := RemotePush{Remote: name, Pushed: res.Pushed, Bytes: res.Bytes, Failed: res.Failed}
+		if err != nil {
+			part.Error = err.Error()
+			failed = append(failed, errs.WithHint(fmt.Errorf("remote '%s': %w", name, err), "%s", errs.HintOf(err)))
+		}
+		all.Pushed += res.Pushed
+		all.Bytes += res.Bytes
+		all.Failed = append(all.Failed, res.Failed...)
+		all.Remotes = append(all.Remotes, part)
+		if ctx.Err() != nil {
+			return all, err
+		}
+	}
+	return all, joinErrors(failed)
+}
+
+func (r *Repo) push(ctx context.Context, o CloudOptions) (PushResult, error) {
 	var res PushResult
 	list, err := r.wantedObjects(ctx, o, true)
 	errsFound, err := goOn(err)
@@ -348,6 +398,11 @@ func (r *Repo) Push(ctx context.Context, o CloudOptions) (PushResult, error) {
 			return res, err
 		}
 	}
+	src, err := r.pushSource(ctx, o.From)
+	if err != nil {
+		return res, err
+	}
+	defer closeStore(src)
 	if o.RunCache {
 		if res.Pushed, err = r.pushRuns(ctx, o.Remote); err != nil {
 			return res, err
@@ -358,7 +413,7 @@ func (r *Repo) Push(ctx context.Context, o CloudOptions) (PushResult, error) {
 		if err != nil {
 			return res, err
 		}
-		err = r.pushTo(ctx, store, w, o, &res)
+		err = r.pushTo(ctx, store, src, w, o, &res)
 		closeStore(store)
 		if err != nil {
 			errsFound = append(errsFound, err)
@@ -367,10 +422,26 @@ func (r *Repo) Push(ctx context.Context, o CloudOptions) (PushResult, error) {
 	return res, joinErrors(errsFound)
 }
 
-func (r *Repo) pushTo(ctx context.Context, store object.Store, w *wanted, o CloudOptions, res *PushResult) error {
+// pushSource is the cache, with a remote behind it if one is named.
+func (r *Repo) pushSource(ctx context.Context, from string) (object.Store, error) {
+	if from == "" {
+		return r.Cache, nil
+	}
+	s, name, err := r.openRemote(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	return remote.NewChain([]remote.Link{{Store: r.Cache, Name: "the cache"}, {Store: s, Name: fmt.Sprintf("remote %q", name)}}, r.warn), nil
+}
+
+func (r *Repo) pushTo(ctx context.Context, store, src object.Store, w *wanted, o CloudOptions, res *PushResult) error {
 	bad := readManifests(ctx, w.bundles, r.Cache)
 	// A folder whose manifest is not at hand may still be whole on the remote.
-	if err := readManifests(ctx, w.bundles, store); err != nil {
+	others := []object.Store{store}
+	if o.From != "" {
+		others = []object.Store{src, store}
+	}
+	if err := readManifests(ctx, w.bundles, others...); err != nil {
 		bad = err
 	}
 	if ctx.Err() != nil {
@@ -380,7 +451,7 @@ func (r *Repo) pushTo(ctx context.Context, store object.Store, w *wanted, o Clou
 	if w.bundles = slices.DeleteFunc(w.bundles, func(b *bundle) bool { return b.hostile }); !errs.Is(bad, errs.Invalid) {
 		bad = nil
 	}
-	stats, err := remote.Transfer(ctx, store, r.Cache, transferItems(w.bundles), remote.TransferOptions{
+	stats, err := remote.Transfer(ctx, store, src, transferItems(w.bundles), remote.TransferOptions{
 		Jobs: o.Jobs, Progress: r.Progress, Label: "Pushing", Verify: o.VerifyRemote,
 	})
 	res.Pushed += stats.Done

@@ -70,7 +70,7 @@ type Repo struct {
 	stages   *Stages
 	history  *history
 	tips     map[string]tip // what sources of imports answered, by URL and revision
-	warning  sync.Mutex // held while Env.Warn is told something
+	warning  sync.Mutex     // held while Env.Warn is told something
 }
 
 const (
