@@ -20,6 +20,7 @@ var verbs = []func(*App) *cobra.Command{
 	newFreeze,
 	newUnfreeze,
 	newPlots,
+	newReport,
 	newPush,
 	newPull,
 	newFetch,

@@ -9,10 +9,10 @@ import (
 
 // Base is the revision that the workspace is compared with.
 type Base struct {
-	Name string // as it was named or, for people, found
+	Name string // as it was named, or for people
 	SHA  string
-	// Found says how, for one that was not named: "" for HEAD.
-	Found string
+	// Fork is set if it is the commit at which HEAD left Name.
+	Fork bool
 }
 
 // FindBase returns the commit that a revision names. With mergeBase set, that
@@ -43,8 +43,7 @@ func (r *Repo) FindBase(ctx context.Context, rev string, mergeBase bool) (Base, 
 	if err != nil {
 		return b, errs.WithHint(err, "In CI, fetch the history too: `fetch-depth: 0` of actions/checkout, `GIT_DEPTH: 0` of GitLab.")
 	}
-	b.Found = "where HEAD left " + b.Name
-	b.SHA = fork
+	b.SHA, b.Fork = fork, true
 	return b, nil
 }
 
@@ -57,7 +56,7 @@ func (r *Repo) baseOfCI(ctx context.Context) (b Base, mergeBase bool, err error)
 	if sha := env("CI_MERGE_REQUEST_DIFF_BASE_SHA"); sha != "" {
 		b = Base{Name: orText(env("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"), "the target branch")}
 		b.SHA, err = r.Git.Resolve(ctx, sha)
-		b.Found = "where HEAD left " + b.Name
+		b.Fork = true
 		return b, false, err
 	}
 	if target := env("BITBUCKET_PR_DESTINATION_BRANCH"); target != "" {
@@ -65,6 +64,9 @@ func (r *Repo) baseOfCI(ctx context.Context) (b Base, mergeBase bool, err error)
 	}
 	b.Name = "HEAD"
 	if b.SHA, err = r.Git.Resolve(ctx, "HEAD"); err != nil {
+		if errs.Is(err, errs.NotFound) {
+			err = errs.New(errs.NotFound, "there is no commit to compare with yet")
+		}
 		return b, false, err
 	}
 	if ci := strings.ToLower(env("CI")); ci == "" || ci == "false" || ci == "0" {
@@ -73,7 +75,7 @@ func (r *Repo) baseOfCI(ctx context.Context) (b Base, mergeBase bool, err error)
 	// Nothing has changed since HEAD in a fresh clone.
 	parent, err := r.Git.Parent(b.SHA)
 	if parent != "" {
-		b = Base{Name: "HEAD~1", SHA: parent, Found: "the parent of HEAD"}
+		b = Base{Name: "HEAD~1", SHA: parent}
 	}
 	return b, false, err
 }

@@ -25,8 +25,24 @@ const (
 	Center
 )
 
-// Table is rows of cells under headers. A cell is a string, a number, a bool or
-// nil, which is a value that is missing. Rows may be shorter than others.
+// Code is a cell, or a part of one, that someone else has named: a path, a key,
+// a value. In Markdown and HTML nothing in it is markup.
+type Code string
+
+// Rich is a cell of several parts, each a string or Code.
+type Rich []any
+
+func (r Rich) String() string {
+	var b strings.Builder
+	for _, part := range r {
+		b.WriteString(Text(part))
+	}
+	return b.String()
+}
+
+// Table is rows of cells under headers. A cell is a string, a number, a bool,
+// Code, Rich, or nil, which is a value that is missing. Rows may be shorter than
+// others.
 type Table struct {
 	Headers []string
 	Rows    [][]any
@@ -70,6 +86,8 @@ func Text(v any) string {
 		return ""
 	case string:
 		return v
+	case Code:
+		return string(v)
 	case bool:
 		if v {
 			return "True"
@@ -107,7 +125,10 @@ type grid struct {
 // habit of DVC's tables that scripts which cut columns have learnt.
 const headerPad = 2
 
-func (t *Table) grid(escape func(string) string) grid {
+// plainCell leaves a text as it is.
+func plainCell(s string) string { return s }
+
+func (t *Table) grid(escape, code func(string) string) grid {
 	n := t.columns()
 	g := grid{width: make([]int, n), align: make([]Align, n)}
 	copy(g.align, t.Align)
@@ -122,7 +143,7 @@ func (t *Table) grid(escape func(string) string) grid {
 		row := make([]string, n)
 		for i := range row {
 			if i < len(r) {
-				row[i] = escape(t.cell(r[i]))
+				row[i] = t.marked(r[i], escape, code)
 			}
 			g.width[i] = max(g.width[i], widths.StringWidth(row[i]))
 		}
@@ -130,6 +151,50 @@ func (t *Table) grid(escape func(string) string) grid {
 	}
 	return g
 }
+
+// marked is the text of a cell with what stands in it escaped.
+func (t *Table) marked(v any, escape, code func(string) string) string {
+	switch v := v.(type) {
+	case Code:
+		return code(disk.Quote(string(v)))
+	case Rich:
+		var b strings.Builder
+		for _, part := range v {
+			if c, ok := part.(Code); ok {
+				b.WriteString(code(disk.Quote(string(c))))
+			} else {
+				b.WriteString(escape(Text(part)))
+			}
+		}
+		return b.String()
+	}
+	return escape(t.cell(v))
+}
+
+// MarkdownCode puts a text between as many backquotes as it takes to have
+// nothing in it understood as Markdown or HTML, on one line.
+func MarkdownCode(s string) string {
+	if s == "" {
+		return ""
+	}
+	longest, run := 0, 0
+	for _, r := range s {
+		if r != '`' {
+			run = 0
+			continue
+		}
+		run++
+		longest = max(longest, run)
+	}
+	fence := strings.Repeat("`", longest+1)
+	// One blank at each end is cut off by readers.
+	if strings.ContainsAny(s[:1]+s[len(s)-1:], "` ") {
+		s = " " + s + " "
+	}
+	return fence + s + fence
+}
+
+func escapeBar(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
 func pad(s string, width int, a Align) string {
 	n := max(0, width-widths.StringWidth(s))
@@ -144,7 +209,7 @@ func pad(s string, width int, a Align) string {
 
 // WriteText writes columns with two blanks between them, as DVC's tables are.
 func (t *Table) WriteText(w io.Writer) error {
-	g := t.grid(func(s string) string { return s })
+	g := t.grid(plainCell, plainCell)
 	var b strings.Builder
 	line := func(cells []string) {
 		padded := make([]string, len(cells))
@@ -165,7 +230,7 @@ func (t *Table) WriteText(w io.Writer) error {
 // WriteMarkdown writes a table as GitHub renders it, with an empty line after
 // it, as DVC's --md does.
 func (t *Table) WriteMarkdown(w io.Writer) error {
-	g := t.grid(func(s string) string { return strings.ReplaceAll(s, "|", `\|`) })
+	g := t.grid(escapeBar, func(s string) string { return escapeBar(MarkdownCode(s)) })
 	var b strings.Builder
 	line := func(cells []string) {
 		for i, c := range cells {
@@ -241,7 +306,7 @@ func plain(v any) any {
 
 // WriteHTML writes a table element.
 func (t *Table) WriteHTML(w io.Writer) error {
-	g := t.grid(html.EscapeString)
+	g := t.grid(html.EscapeString, htmlCode)
 	var b strings.Builder
 	line := func(tag string, cells []string) {
 		b.WriteString("<tr>")
@@ -263,6 +328,13 @@ func (t *Table) WriteHTML(w io.Writer) error {
 	}
 	b.WriteString("</tbody>\n</table>\n")
 	return write(w, b.String())
+}
+
+func htmlCode(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "<code>" + html.EscapeString(s) + "</code>"
 }
 
 func write(w io.Writer, s string) error {
