@@ -158,7 +158,7 @@ func (a *App) showPlots(ctx context.Context, o *plotFlags, targets, revs []strin
 	if err := o.checkVega(a.JSON, targets); err != nil {
 		return Handled("", err)
 	}
-	r, err := a.Repo()
+	r, err := a.Anywhere()
 	if err != nil {
 		return err
 	}

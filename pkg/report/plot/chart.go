@@ -170,7 +170,7 @@ func (p *Plot) chart() *chart {
 			case useCats:
 				x, isX = cats.place(xv), true
 			}
-			if !isX || !isY || math.IsNaN(x) || math.IsNaN(y) || math.IsInf(x, 0) || math.IsInf(y, 0) {
+			if !isX || !isY || !drawable(x) || !drawable(y) {
 				c.skipped++
 				continue
 			}
@@ -190,6 +190,10 @@ func (p *Plot) chart() *chart {
 	}
 	return c
 }
+
+// drawable reports whether a number has a place on an axis: differences of such
+// numbers are finite.
+func drawable(v float64) bool { return math.Abs(v) <= 1e300 }
 
 // anyNumber reports whether a field has a number anywhere.
 func (p *Plot) anyNumber(field string) bool {
@@ -433,17 +437,13 @@ func niceScale(lo, hi float64, n int, tight bool) scale {
 	}
 	if lo == hi {
 		d := math.Abs(lo) * 0.5
-		if d == 0 || math.IsInf(d, 0) {
+		if lo-d == lo || math.IsInf(d, 0) {
 			d = 1
 		}
 		lo, hi = lo-d, hi+d
 		tight = false
 	}
 	span := hi - lo
-	if math.IsInf(span, 0) {
-		lo, hi = lo/4, hi/4 // beyond what can be told apart
-		span = hi - lo
-	}
 	step := niceStep(span / float64(max(1, n)))
 	if step == 0 || math.IsInf(step, 0) || lo+step == lo || hi-step == hi {
 		// Numbers so close together that floating point has none between.

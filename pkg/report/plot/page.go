@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"math"
 	"net/url"
 	"path"
@@ -294,35 +295,41 @@ func (p *Plot) thinned() Data {
 		// values at a place can be compared.
 		each = max(20, each/runs)
 	}
-	keep := map[int]bool{}
-	for k, pts := range p.Data {
-		rows := thin(xs[k], ys[k], each)
-		if alike {
-			for _, i := range rows {
-				keep[i] = true
-			}
-			continue
-		}
-		for j, i := range rows {
-			rows[j] = order[k][i]
-		}
-		out[k] = pts.pick(rows)
-	}
-	if alike {
-		var rows []int
-		for i := range keep {
-			rows = append(rows, i)
-		}
-		sort.Ints(rows)
+	if !alike {
 		for k, pts := range p.Data {
-			mine := make([]int, len(rows))
+			rows := thin(xs[k], ys[k], each)
 			for j, i := range rows {
-				mine[j] = order[k][i]
+				rows[j] = order[k][i]
 			}
-			out[k] = pts.pick(mine)
+			out[k] = pts.pick(rows)
 		}
+		return out
+	}
+	rows := needed(xs, ys, each)
+	// Runs of one shape need the same points: there is room for more.
+	for len(rows)*runs < pagePoints/2 && each < runPoints && each < len(xs[0]) {
+		each *= 2
+		rows = needed(xs, ys, each)
+	}
+	for k, pts := range p.Data {
+		mine := make([]int, len(rows))
+		for j, i := range rows {
+			mine[j] = order[k][i]
+		}
+		out[k] = pts.pick(mine)
 	}
 	return out
+}
+
+// needed are the points that any of several lines needs.
+func needed(xs, ys [][]float64, each int) []int {
+	keep := map[int]bool{}
+	for k := range xs {
+		for _, i := range thin(xs[k], ys[k], each) {
+			keep[i] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(keep))
 }
 
 func (p *Plot) longest() int {

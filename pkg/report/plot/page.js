@@ -1,5 +1,5 @@
 "use strict";
-// Draws the plots of a page: each <figure data-plot> holds its specification.
+// Draws the plots of a page: each figure with data-plot holds its specification.
 (function () {
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
   function theme() {
@@ -33,11 +33,15 @@
       spec.width = "container";
       spec.autosize = { type: "fit-x", contains: "padding" };
     }
+    // Warnings are for who writes specifications.
+    var quiet = vega.logger(vega.Error);
     var options = {
-      mode: "vega-lite", ast: true, config: theme(), renderer: figure.dataset.renderer || "svg", loader: { http: {} }, logLevel: vega.Error,
+      mode: "vega", ast: true, renderer: figure.dataset.renderer || "svg", loader: { http: {} }, logLevel: vega.Error,
       actions: { export: true, source: false, compiled: false, editor: false }, downloadFileName: figure.dataset.name || "plot"
     };
-    return vegaEmbed(box, spec, options).then(function (result) {
+    return Promise.resolve().then(function () {
+      return vegaEmbed(box, vegaLite.compile(spec, { config: theme(), logger: quiet }).spec, options);
+    }).then(function (result) {
       figure.dataset.drawn = marks(result.view.scenegraph().root);
       return result;
     }).catch(function (err) {

@@ -428,7 +428,7 @@ func (c *chart) textGrids(out *pen, o TextOptions) {
 			out.b.WriteString(fitText(g.name, o.Width) + "\n")
 		}
 		if c.yLabel != "" || c.xLabel != "" {
-			out.dim(fitText(c.yLabel, left+1) + " \\ " + fitText0(c.xLabel, o.Width-left-4) + "\n")
+			out.dim(fitText(c.yLabel+" \\ "+c.xLabel, o.Width) + "\n")
 		}
 		out.b.WriteString(strings.Repeat(" ", left+1))
 		for i := range show {
