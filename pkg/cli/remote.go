@@ -20,7 +20,7 @@ func newRemote(a *App) *cobra.Command {
 		Long: `A remote is a store of objects elsewhere: a folder, a bucket, a server. What push
 uploads to it, others get with pull.`,
 		Example: "  cairn remote add -d store s3://bucket/path\n  cairn remote list",
-	}, newRemoteAdd(a), newRemoteDefault(a), newRemoteModify(a), newRemoteList(a), newRemoteRemove(a), newRemoteRename(a))
+	}, newRemoteAdd(a), newRemoteDefault(a), newRemoteModify(a), newRemoteList(a), newRemoteRemove(a), newRemoteRename(a), newRemoteTest(a))
 }
 
 // coreRemote names the default remote.

@@ -319,7 +319,7 @@ func (f *Faulty) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 	if err != nil {
 		return nil, 0, err
 	}
-	return &faultyBody{ReadCloser: r, ctx: ctx, fault: fault, key: key, good: (size - off + 1) / 2}, size, nil
+	return &faultyBody{ReadCloser: r, ctx: ctx, fault: fault, key: key, good: max(0, size-off+1) / 2}, size, nil
 }
 
 // faultyBody goes wrong after its first half.
