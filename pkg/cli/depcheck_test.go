@@ -119,7 +119,7 @@ func TestBelowTheCommandLine(t *testing.T) {
 // isRig reports whether a package is a rig for tests, which no command links.
 func isRig(pkg string) bool {
 	base := pkg[strings.LastIndex(pkg, "/")+1:]
-	return strings.HasSuffix(base, "test") || base == "s3server" || base == "webserver"
+	return strings.HasSuffix(base, "test") || base == "s3server" || base == "sshserver" || base == "webserver"
 }
 
 // sourceFile is one file that is no test.

@@ -53,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"append": scriptAppend,
 			"damage": scriptDamage,
 			"s3":     scriptS3,
+			"ssh":    scriptSSH,
 		},
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,10 @@ const (
 	// sshMinPart is the least part of a large value that is worth its round
 	// trips. The store's are larger.
 	sshMinPart = 1 << 20
+	// sshStale is how old a temporary file is of which nobody comes back to,
+	// sshMostStale how many are removed by one command.
+	sshStale     = 7 * 24 * time.Hour
+	sshMostStale = 1000
 	// sshTidyTime bounds cleaning up on a connection that works.
 	sshTidyTime = 2 * time.Second
 )
@@ -53,6 +58,8 @@ type sshBackend struct {
 
 	mu      sync.Mutex
 	orphans []string // temporary files on a connection that broke
+	stale   []string // those of others, who died long ago
+	wrote   bool     // so it may remove what it finds
 }
 
 var _ interface {
@@ -150,7 +157,7 @@ func (b *sshBackend) key(ctx context.Context, key string) (string, error) {
 func (b *sshBackend) with(ctx context.Context, f func(s *sftpSession) error) error {
 	s, err := b.pool.acquire(ctx)
 	if err != nil {
-		return err
+		return b.translate(err, "")
 	}
 	defer b.pool.release(s)
 	return f(s)
@@ -402,6 +409,11 @@ func (b *sshBackend) Put(ctx context.Context, key string, size int64, r io.Reade
 	if src.err != nil {
 		return src.err // the reader's own words
 	}
+	if err == nil {
+		b.mu.Lock()
+		b.wrote = true
+		b.mu.Unlock()
+	}
 	return b.translate(err, "write "+p)
 }
 
@@ -617,11 +629,23 @@ func (b *sshBackend) orphan(tmp string) {
 	b.orphans = append(b.orphans, tmp)
 }
 
-// tidy removes what broken connections left, if there is one that works.
+func (b *sshBackend) foundStale(p string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.stale) < sshMostStale && !slices.Contains(b.stale, p) {
+		b.stale = append(b.stale, p)
+	}
+}
+
+// tidy removes what broken connections left, if there is one that works, and
+// after an upload what a listing found of processes that died long ago.
 func (b *sshBackend) tidy() {
 	b.mu.Lock()
 	list := b.orphans
-	b.orphans = nil
+	if b.wrote {
+		list = slices.Concat(list, b.stale)
+	}
+	b.orphans, b.stale = nil, nil
 	b.mu.Unlock()
 	s := b.pool.idle()
 	if len(list) == 0 || s == nil {
@@ -728,7 +752,12 @@ func (b *sshBackend) walk(ctx context.Context, g *errgroup.Group, dir, part stri
 			list := make([]Entry, 0, len(names))
 			for _, n := range names {
 				switch {
-				case n.name == "." || n.name == ".." || !strings.HasPrefix(n.name, part) || isTemp(n.name):
+				case n.name == "." || n.name == ".." || !strings.HasPrefix(n.name, part):
+					continue
+				case isTemp(n.name) && !strings.ContainsAny(n.name, "/\x00"):
+					if t := n.attrs.modTime; n.attrs.isFile() && !t.IsZero() && time.Since(t) > sshStale {
+						b.foundStale(b.o.base + dir + n.name)
+					}
 					continue
 				case n.name == "" || strings.ContainsAny(n.name, "/\x00"):
 					return errs.New(errs.Invalid, "the server lists the name %q", n.name)

@@ -938,6 +938,45 @@ func TestSSHForeignFiles(t *testing.T) {
 	}
 }
 
+// What processes left that died long ago goes with the next upload that looks.
+func TestSSHStaleFiles(t *testing.T) {
+	t.Parallel()
+	s := sshserver.New(t, sshserver.Options{})
+	old, fresh := filepath.Join(s.Dir, ".cairn-host-1-0-1.tmp"), filepath.Join(s.Dir, ".cairn-host-1-0-2.tmp")
+	long := time.Now().Add(-sshStale - time.Hour)
+	for _, p := range []string{old, fresh, filepath.Join(s.Dir, "k")} {
+		writeTo(t, p, "x")
+	}
+	for _, p := range []string{old, filepath.Join(s.Dir, "k")} {
+		if err := os.Chtimes(p, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	visit := func(write bool) map[string]int64 {
+		b := openSSHWith(t, s.Server, s.Options(), Env{})
+		for _, err := range b.List(t.Context(), "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if write {
+			if err := putBytes(t.Context(), b, "new", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return filesOf(t, s.Dir)
+	}
+	if got := visit(false); len(got) != 3 {
+		t.Errorf("after reading: %v", got)
+	}
+	if got := slices.Sorted(maps.Keys(visit(true))); !slices.Equal(got, []string{filepath.Base(fresh), "k", "new"}) {
+		t.Errorf("after writing: %q", got)
+	}
+}
+
 // A server without OpenSSH's rename does not replace; then the old value goes first.
 func TestSSHPlainRename(t *testing.T) {
 	t.Parallel()

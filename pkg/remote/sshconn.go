@@ -235,7 +235,9 @@ func (p *sshPool) grow() {
 		conn, err = p.dial(p.ctx)
 	}
 	if err == nil {
+		stop := context.AfterFunc(p.ctx, func() { conn.kill(nil) })
 		s, err = conn.openSession()
+		stop()
 	}
 	if err != nil && fresh && conn != nil {
 		conn.kill(nil)
@@ -382,7 +384,7 @@ func (d *sshDialer) carrier(ctx context.Context, o *sshTarget, depth int) (net.C
 			if refused, ok := errors.AsType[*ssh.OpenChannelError](err); ok && refused.Reason == ssh.Prohibited {
 				kind = errs.Config
 			}
-			return nil, nil, &errs.Error{Kind: kind, Msg: hop.addr() + " does not reach " + o.addr(), Err: errors.New(oneLine(err.Error()))}
+			return nil, nil, &errs.Error{Kind: kind, Hint: "Check host and port of the remote's address.", Msg: hop.addr() + " does not reach " + o.addr(), Err: errors.New(oneLine(err.Error()))}
 		}
 		return c, func() { via.kill(nil) }, nil
 	case o.proxyCommand != "":
@@ -402,7 +404,7 @@ func (d *sshDialer) carrier(ctx context.Context, o *sshTarget, depth int) (net.C
 
 // classifyDial classifies a failure to reach a host.
 func classifyDial(err error) error {
-	e := &errs.Error{Kind: errs.Unavailable, Err: err}
+	e := &errs.Error{Kind: errs.Unavailable, Err: err, Hint: "Check the network, and host and port of the remote's address."}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		e.Err = op.Err
 		if op.Addr != nil {

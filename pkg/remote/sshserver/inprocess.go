@@ -6,7 +6,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"testing"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -45,7 +44,7 @@ type InProcess struct {
 }
 
 // New starts a server, which stops when the test ends.
-func New(t testing.TB, o Options) *InProcess {
+func New(t TB, o Options) *InProcess {
 	t.Helper()
 	s, host, client := newServer(t, "tester")
 	if o.HostSigner != nil {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"testing"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -26,8 +25,16 @@ type Server struct {
 	KeyFile string // a private key that is let in, in no usual place
 }
 
+// TB is what the servers need of a test: a *testing.T, or a script.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+	TempDir() string
+	Cleanup(f func())
+}
+
 // newServer makes keys and folders below dir.
-func newServer(t testing.TB, user string) (*Server, ssh.Signer, ssh.PublicKey) {
+func newServer(t TB, user string) (*Server, ssh.Signer, ssh.PublicKey) {
 	t.Helper()
 	dir := t.TempDir()
 	s := &Server{Host: "127.0.0.1", User: user, Dir: filepath.Join(dir, "files"), Home: filepath.Join(dir, "home"), KeyFile: filepath.Join(dir, "client")}
@@ -43,7 +50,7 @@ func newServer(t testing.TB, user string) (*Server, ssh.Signer, ssh.PublicKey) {
 
 // WriteKey makes an ed25519 key in a file, encrypted if there is a pass
 // phrase, with the public half beside it.
-func WriteKey(t testing.TB, path, passphrase string) ssh.Signer {
+func WriteKey(t TB, path, passphrase string) ssh.Signer {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -53,7 +60,7 @@ func WriteKey(t testing.TB, path, passphrase string) ssh.Signer {
 }
 
 // WritePrivateKey writes a key of any kind, as WriteKey does.
-func WritePrivateKey(t testing.TB, path, passphrase string, key any) ssh.Signer {
+func WritePrivateKey(t TB, path, passphrase string, key any) ssh.Signer {
 	t.Helper()
 	signer, err := ssh.NewSignerFromKey(key)
 	if err != nil {
@@ -73,7 +80,7 @@ func WritePrivateKey(t testing.TB, path, passphrase string, key any) ssh.Signer 
 	return signer
 }
 
-func write(t testing.TB, path, text string) {
+func write(t TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -81,7 +88,7 @@ func write(t testing.TB, path, text string) {
 }
 
 // at sets the address and makes the host known.
-func (s *Server) at(t testing.TB, addr net.Addr) {
+func (s *Server) at(t TB, addr net.Addr) {
 	s.Port = strconv.Itoa(addr.(*net.TCPAddr).Port)
 	write(t, filepath.Join(s.Home, ".ssh", "known_hosts"), s.KnownHost(s.HostKey))
 }
