@@ -15,6 +15,7 @@ var verbs = []func(*App) *cobra.Command{
 	newMetrics,
 	newParams,
 	newRepro,
+	newVerify,
 	newDag,
 	newStage,
 	newFreeze,
