@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/spf13/cobra"
@@ -15,13 +16,16 @@ import (
 
 func newStatus(a *App) *cobra.Command {
 	var o repo.CloudOptions
-	var cloud, noUpdates bool
+	var cloud, noUpdates, explain bool
 	cmd := &cobra.Command{
 		Use:   "status [targets ...]",
 		Short: "Show changed stages, compare local cache and a remote storage.",
 		Long: `Show which stages and pointer files differ from the workspace and the cache, or,
 with --cloud, how the cache differs from a remote. Only files that changed since
 they were last looked at are read. Takes no lock and changes nothing.
+
+With --explain the reasons are shown as by repro --explain: which dependency,
+parameter, output or command differs, what was recorded and what is there now.
 
 With --quiet nothing is printed and the exit code is 1 if something differs.`,
 		Example: "  cairn status\n  cairn status --json data.dvc\n  cairn status -c -r backup",
@@ -31,6 +35,8 @@ With --quiet nothing is printed and the exit code is 1 if something differs.`,
 	cloudFlags(a, cmd, &o)
 	verifyFlag(cmd, &o)
 	f.BoolVar(&noUpdates, "no-updates", false, "Ignore updates to imported data.")
+	f.BoolVar(&explain, "explain", false, "Show for each stage that differs why, with old and new values.")
+	exclusive(cmd, "cloud", "explain")
 	a.JSONFlag(cmd)
 	cmd.RunE = a.Run(func(ctx context.Context, args []string) error {
 		o.Targets = args
@@ -39,11 +45,17 @@ With --quiet nothing is printed and the exit code is 1 if something differs.`,
 			return err
 		}
 		defer r.Close()
+		if explain && o.Remote != "" {
+			return UsageErrorf(cmd, "argument --explain: not allowed with argument -r/--remote")
+		}
 		if cloud || o.Remote != "" {
 			return a.cloudStatus(ctx, r, o)
 		}
 		if given := unusedFlags(o); given != "" {
 			return Handled("", errs.New(errs.Usage, "The following options are meaningless for local status: %s", given))
+		}
+		if explain {
+			return a.explainStatus(ctx, r, repo.StatusOptions{Targets: args, WithDeps: o.WithDeps, Recursive: o.Recursive})
 		}
 		list, err := r.Status(ctx, repo.StatusOptions{Targets: args, WithDeps: o.WithDeps, Recursive: o.Recursive, NoUpdates: noUpdates})
 		if err != nil {
@@ -52,6 +64,28 @@ With --quiet nothing is printed and the exit code is 1 if something differs.`,
 		return a.showStatus(ctx, r, list)
 	})
 	return cmd
+}
+
+// explainStatus prints why stages differ. With --json it is the object that
+// repro --explain prints.
+func (a *App) explainStatus(ctx context.Context, r *repo.Repo, o repo.StatusOptions) error {
+	res, err := r.StatusExplain(ctx, o)
+	if err != nil {
+		return Handled("", err)
+	}
+	changed := repo.ReproResult{Stages: slices.DeleteFunc(slices.Clone(res.Stages), func(s repo.StageRun) bool { return s.Outcome == repo.StageSkipped })}
+	switch {
+	case a.JSON:
+		return a.UI.JSON(res)
+	case a.Quiet > 0 && len(changed.Stages) > 0:
+		return ExitWith(exitHandled)
+	case a.Quiet > 0:
+	case len(changed.Stages) == 0:
+		a.UI.Printf("Data and pipelines are up to date.\n")
+	default:
+		a.showWhy(changed)
+	}
+	return nil
 }
 
 // cloudFlags are the options that push, pull, fetch and status share.

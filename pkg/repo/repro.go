@@ -127,14 +127,17 @@ func (r *Repo) Repro(ctx context.Context, o ReproOptions) (ReproResult, error) {
 		return ReproResult{}, err
 	}
 	p := newRepro(r, o)
-	unlock, err := r.Lock(ctx)
-	if err != nil {
-		return ReproResult{}, err
+	if !o.Explain { // which only looks, as status does
+		unlock, err := r.Lock(ctx)
+		if err != nil {
+			return ReproResult{}, err
+		}
+		p.unlock = unlock
 	}
-	p.unlock = unlock
 	defer p.release()
 	defer p.rec.close()
-	if err := p.plan(ctx); err != nil {
+	err := p.plan(ctx)
+	if err != nil {
 		return ReproResult{}, err
 	}
 	if o.Explain {

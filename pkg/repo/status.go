@@ -87,6 +87,35 @@ func (r *Repo) Status(ctx context.Context, o StatusOptions) ([]StageStatus, erro
 	return list, r.saveState()
 }
 
+// StatusExplain finds out why stages and data differ from what is recorded, with
+// old and new values, in the order in which repro would come to them. Targets
+// are those of status; none is everything.
+func (r *Repo) StatusExplain(ctx context.Context, o StatusOptions) (ReproResult, error) {
+	ro := ReproOptions{Explain: true, AllPipelines: len(o.Targets) == 0, SingleItem: len(o.Targets) > 0 && !o.WithDeps}
+	if len(o.Targets) > 0 {
+		stages, err := r.Stages(ctx)
+		if err != nil {
+			return ReproResult{}, err
+		}
+		for _, t := range o.Targets {
+			found, err := r.collectOne(stages, t, CollectOptions{Recursive: o.Recursive})
+			if err != nil {
+				return ReproResult{}, err
+			}
+			for _, f := range found {
+				ro.Targets = append(ro.Targets, r.address(f.Stage))
+			}
+			for _, s := range r.stagesMeant(stages, t) {
+				ro.Targets = append(ro.Targets, r.address(s))
+			}
+		}
+		if ro.Targets = unique(ro.Targets); len(ro.Targets) == 0 {
+			return ReproResult{Stages: []StageRun{}, Changed: []string{}}, nil
+		}
+	}
+	return r.Repro(ctx, ro)
+}
+
 // stagesMeant are the stages that a target names, alone or with their file.
 func (r *Repo) stagesMeant(stages *Stages, target string) []*pipeline.Stage {
 	if file, name, ok := splitStage(target); ok {

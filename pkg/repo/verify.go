@@ -219,11 +219,11 @@ func (v *verifier) compare(ctx context.Context, s *pipeline.Stage, kind WhyKind,
 	have, err := v.look(ctx, e, rel, e.Digest.Algorithm())
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || disk.IsNotDir(err):
-		v.problem(s, Reason{Kind: kind, Path: v.Show(rel), State: IsDeleted, Old: e.Digest.String()})
+		v.problem(s, Reason{Kind: kind, Path: v.Show(rel), State: IsDeleted, Old: digestText(e.Digest)})
 	case err != nil:
 		return err
 	case have.Digest != e.Digest:
-		v.problem(s, Reason{Kind: kind, Path: v.Show(rel), State: IsModified, Old: e.Digest.String(), New: have.Digest.String()})
+		v.problem(s, Reason{Kind: kind, Path: v.Show(rel), State: IsModified, Old: digestText(e.Digest), New: digestText(have.Digest)})
 	}
 	return nil
 }
@@ -276,7 +276,7 @@ func (v *verifier) depOnOut(ctx context.Context, s *pipeline.Stage, d *pipeline.
 			inner.Sort()
 			_, made = inner.Encode(made.Algorithm())
 		} else {
-			v.problem(s, Reason{Kind: WhyDep, Path: v.Show(rel), State: IsDeleted, Old: d.Digest.String()})
+			v.problem(s, Reason{Kind: WhyDep, Path: v.Show(rel), State: IsDeleted, Old: digestText(d.Digest)})
 			return nil
 		}
 	}
@@ -285,7 +285,7 @@ func (v *verifier) depOnOut(ctx context.Context, s *pipeline.Stage, d *pipeline.
 	case made.Algorithm() != d.Digest.Algorithm():
 		v.unchecked(s, WhyDep, v.Show(rel)) // one was recorded by DVC 2
 	case made != d.Digest:
-		v.problem(s, Reason{Kind: WhyDep, Path: v.Show(rel), State: IsModified, Old: d.Digest.String(), New: made.String()})
+		v.problem(s, Reason{Kind: WhyDep, Path: v.Show(rel), State: IsModified, Old: digestText(d.Digest), New: digestText(made)})
 	}
 	return nil
 }
