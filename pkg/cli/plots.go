@@ -181,7 +181,10 @@ func (a *App) showPlots(ctx context.Context, o *plotFlags, targets, revs []strin
 			a.UI.Warnf("In %s, %s", pyQuote(e.Rev), strings.ToLower(e.Err.Error()))
 		}
 	}
-	dir := r.PlotsDir(o.out)
+	dir, err := r.PlotsDir(o.out)
+	if err != nil {
+		return err
+	}
 	switch {
 	case o.terminal:
 		return a.drawPlots(res)
@@ -262,7 +265,7 @@ func (a *App) plotsPage(ctx context.Context, r *repo.Repo, res repo.PlotsResult,
 	}
 	uri := fileURI(file)
 	a.UI.Printf("%s\n", uri)
-	auto := r.Config.Plots.AutoOpen
+	auto := r.MayOpenPlots()
 	if !o.open && !auto {
 		return nil
 	}

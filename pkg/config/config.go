@@ -74,6 +74,8 @@ type Hydra struct {
 type Plots struct {
 	HTMLTemplate, OutDir string
 	AutoOpen             bool
+	// Which of them a file that came with the clone says.
+	HTMLTemplateCommitted, OutDirCommitted, AutoOpenCommitted bool
 }
 
 // Studio is the section studio. Token is secret.
@@ -192,6 +194,12 @@ func (v view) bool(name string) bool {
 	return b
 }
 
+// committed reports whether a file that came with the clone says so.
+func (v view) committed(name string) bool {
+	n := v.s.get(name)
+	return n != nil && n.origin.file != nil && n.origin.file.level == Project
+}
+
 func (v view) int(name string) int {
 	i, _ := parseInt(v.text(name))
 	return i
@@ -226,7 +234,7 @@ func (c *Config) fill(o *LoadOptions) {
 	}
 	if n := v.s.get("dir"); n != nil {
 		c.Cache.Dir = n.text
-		c.Cache.Committed = n.origin.file != nil && n.origin.file.level == Project
+		c.Cache.Committed = v.committed("dir")
 	} else if o.DvcDir != "" {
 		c.Cache.Dir = filepath.Join(o.DvcDir, "cache")
 	}
@@ -238,7 +246,10 @@ func (c *Config) fill(o *LoadOptions) {
 	v = c.view("hydra")
 	c.Hydra = Hydra{v.bool("enabled"), v.text("config_dir"), v.text("config_module"), v.text("config_name"), v.text("plugins_path")}
 	v = c.view("plots")
-	c.Plots = Plots{v.text("html_template"), v.text("out_dir"), v.bool("auto_open")}
+	c.Plots = Plots{
+		v.text("html_template"), v.text("out_dir"), v.bool("auto_open"),
+		v.committed("html_template"), v.committed("out_dir"), v.committed("auto_open"),
+	}
 	v = c.view("studio")
 	c.Studio = Studio{v.text("token"), v.text("url"), v.text("repo_url"), v.bool("offline")}
 	v = c.view(cairnSection)

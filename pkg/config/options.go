@@ -249,7 +249,7 @@ var options = []Option{
 
 	{Section: "plots", Name: "html_template", Flags: Reads, Doc: "page that plots are put into"},
 	{Section: "plots", Name: "auto_open", Type: Bool, Default: "false", Doc: "open the page in a browser"},
-	{Section: "plots", Name: "out_dir", Doc: "folder for the page"},
+	{Section: "plots", Name: "out_dir", Flags: Reads, Doc: "folder for the page"},
 
 	{Section: "exp", Name: "code", Flags: Obsolete, Doc: "no effect"},
 	{Section: "exp", Name: "data", Flags: Obsolete, Doc: "no effect"},

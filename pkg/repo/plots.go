@@ -604,8 +604,9 @@ func (d *plotDefinitions) ofStages(ctx context.Context) error {
 }
 
 // PlotsDir is the folder that pages and pictures go to: what the user typed,
-// or the one of the configuration.
-func (r *Repo) PlotsDir(typed string) string {
+// or the one of the configuration, which must not lead out of the workspace if
+// it came with the clone.
+func (r *Repo) PlotsDir(typed string) (string, error) {
 	dir := typed
 	if dir == "" {
 		dir = r.Config.Plots.OutDir
@@ -613,10 +614,26 @@ func (r *Repo) PlotsDir(typed string) string {
 	if dir == "" {
 		dir = "dvc_plots"
 	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(r.env.Dir, filepath.FromSlash(dir))
+	abs := dir
+	if !filepath.IsAbs(abs) {
+		abs = filepath.Join(r.env.Dir, filepath.FromSlash(abs))
 	}
-	return filepath.Clean(dir)
+	abs = filepath.Clean(abs)
+	if typed == "" && r.Config.Plots.OutDirCommitted {
+		if rel, err := r.relative(abs); err != nil || outOfRoot(rel) {
+			return "", errs.WithHint(errs.New(errs.Denied, "plots.out_dir in the committed .dvc/config names '%s', which is not in the workspace", disk.Quote(dir)),
+				"If you want the page there, say so: -o PATH, or %s config --local plots.out_dir PATH", r.program())
+		}
+	}
+	return abs, nil
+}
+
+// MayOpenPlots reports whether the configuration says that a page is opened in
+// a browser. What came with the clone may ask so for cairn's page, not for one
+// of its own.
+func (r *Repo) MayOpenPlots() bool {
+	c := r.Config.Plots
+	return c.AutoOpen && !(c.AutoOpenCommitted && c.HTMLTemplateCommitted && c.HTMLTemplate != "")
 }
 
 // outDir opens a folder for results, making it. In the workspace no link is
