@@ -212,8 +212,8 @@ func (r *Repo) checkUnchanged(ctx context.Context, targets []Target) error {
 	return nil
 }
 
-// isAsRecorded reports whether a path of the workspace is missing or has what
-// is recorded for it.
+// isAsRecorded reports whether a path of the workspace has nothing but what is
+// recorded for it. Some of it, or all, may be missing.
 func (r *Repo) isAsRecorded(ctx context.Context, t Target) (bool, error) {
 	d := t.Out.Digest
 	have, err := r.scanner(d.Algorithm()).Scan(ctx, t.Path(), r.rulesAbove(t.Path()))
@@ -222,20 +222,21 @@ func (r *Repo) isAsRecorded(ctx context.Context, t Target) (bool, error) {
 		return true, nil
 	case err != nil:
 		return false, err
-	case t.Under == "":
+	case !d.IsDir() || t.Under == "" && have.Digest == d:
 		return have.Digest == d, nil
 	}
 	m, err := r.Cache.ReadManifest(ctx, d)
 	if err != nil {
 		return false, err
 	}
-	if !have.IsDir {
-		f, ok := m.Find(t.Under)
-		return ok && f.Digest == have.Digest, nil
+	recorded := func(rel string, d object.Digest) bool {
+		f, ok := m.Find(path.Join(t.Under, rel))
+		return ok && f.Digest == d
 	}
-	return slices.EqualFunc(m.Under(t.Under), have.Files, func(a, b object.File) bool {
-		return a.Digest == b.Digest && a.Path == path.Join(t.Under, b.Path)
-	}), nil
+	if !have.IsDir {
+		return recorded("", have.Digest), nil
+	}
+	return !slices.ContainsFunc(have.Files, func(f object.File) bool { return !recorded(f.Path, f.Digest) }), nil
 }
 
 // usedElsewhere are the objects that outs of the workspace use besides targets.
