@@ -629,6 +629,9 @@ func (p *s3Parts) Complete(ctx context.Context, n int, size int64) error {
 	}
 	got, serr := p.b.DescribeVersion(ctx, p.key, version)
 	switch {
+	case err != nil && errs.Is(serr, errs.NotFound):
+		// It may be about to be completed, by a request whose answer was lost.
+		return errs.New(errs.Unavailable, "%s: the upload of %s is gone, and what it was to make is not there", p.b.where, p.key)
 	case serr != nil && err != nil:
 		return p.b.translate(err)
 	case serr != nil:

@@ -144,7 +144,7 @@ func (b *s3Backend) classify(f s3Failure, err error) (errs.Kind, string) {
 		return errs.Denied, "Check that these credentials may list, read and write the bucket; a wrong region or endpointurl can look like this too."
 	case "RequestTimeTooSkewed":
 		return errs.Config, "The clock of this machine is wrong."
-	case "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded", "ServiceUnavailable", "InternalError", "RequestTimeout", "BadDigest", "IncompleteBody", "OperationAborted", "XAmzContentSHA256Mismatch":
+	case "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded", "ServiceUnavailable", "InternalError", "RequestTimeout", "BadDigest", "IncompleteBody", "OperationAborted", "XAmzContentSHA256Mismatch", "NoSuchUpload":
 		return errs.Unavailable, ""
 	case "NotImplemented", "MethodNotAllowed":
 		return errs.Unsupported, ""

@@ -93,7 +93,7 @@ func (s *Store) wrap(err error, op string, d object.Digest) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case errs.Is(err, errs.NotFound):
+	case op == "read" && errs.Is(err, errs.NotFound):
 		return errs.New(errs.NotFound, "object %s is not in %s", d, s.name)
 	case errs.Is(err, errs.Corrupt):
 		return err // names the object already

@@ -635,11 +635,11 @@ type copier interface {
 func (t *transfer) one(ctx context.Context, w object.Writer, e *entry) (int64, error) {
 	c, ok := t.src.(*Chain)
 	if !ok {
-		return t.from(ctx, w, t.src, e)
+		return t.fromTwice(ctx, w, t.src, e)
 	}
 	var said []error
 	for _, i := range c.use() {
-		n, err := t.from(ctx, w, c.links[i].Store, e)
+		n, err := t.fromTwice(ctx, w, c.links[i].Store, e)
 		if err == nil || ctx.Err() != nil {
 			return n, err
 		}
@@ -658,6 +658,16 @@ func (t *transfer) one(ctx context.Context, w object.Writer, e *entry) (int64, e
 		return 0, errMissing
 	}
 	return 0, &sourceError{err}
+}
+
+// fromTwice reads wrong bytes of another machine once more: what damaged them may
+// have been the line.
+func (t *transfer) fromTwice(ctx context.Context, w object.Writer, src object.Store, e *entry) (int64, error) {
+	n, err := t.from(ctx, w, src, e)
+	if errs.Is(err, errs.Corrupt) && !src.Properties().Local && ctx.Err() == nil {
+		n, err = t.from(ctx, w, src, e)
+	}
+	return n, err
 }
 
 // from copies an object from one store.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -246,6 +247,31 @@ func TestTransferFlips(t *testing.T) {
 	st, err := remote.Transfer(t.Context(), memoryStore(dm, "dst"), memoryStore(f, "src"), []remote.Item{dir}, remote.TransferOptions{})
 	if !errs.Is(err, errs.Corrupt) || st.Done != 8 || has(t, memoryStore(dm, "dst"), dir.Files[2].Digest) {
 		t.Errorf("got %+v, %v", st, err)
+	}
+}
+
+// What the line damaged once comes whole the next time, into whatever.
+func TestTransferFlipOnce(t *testing.T) {
+	t.Parallel()
+	sm := remotetest.NewMemory()
+	dir := folder(t, memoryStore(sm, "src"), "data", 9)
+	big := objecttest.Bytes(1, 18<<20)
+	d := objecttest.Put(t, memoryStore(sm, "src"), object.BLAKE3, big)[0]
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	f := &remotetest.Faulty{Backend: sm, Plan: func(op, key string, _ int) remotetest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if op == "open" && !seen[key] {
+			seen[key] = true
+			return remotetest.Flip
+		}
+		return remotetest.None
+	}}
+	dm := remotetest.NewMemory()
+	st, err := remote.Transfer(t.Context(), memoryStore(dm, "dst"), memoryStore(f, "src"), []remote.Item{dir, item(d, len(big), "big")}, remote.TransferOptions{})
+	if err != nil || st.Done != 11 || dm.Uploads() != 0 {
+		t.Errorf("got %+v, %v, %d uploads", st, err, dm.Uploads())
 	}
 }
 
