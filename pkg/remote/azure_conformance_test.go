@@ -15,6 +15,12 @@ func TestBackendAzure(t *testing.T) {
 	remotetest.Run(t, func(t *testing.T) remote.Backend { return remote.OpenTestAzure(t) })
 }
 
+func TestVersionsAzure(t *testing.T) {
+	remotetest.RunVersions(t, func(t *testing.T) remote.Backend {
+		return remote.WithRetry(remote.OpenTestAzure(t), remote.RetryOptions{})
+	})
+}
+
 func TestStoreAzure(t *testing.T) {
 	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return backendFixture(remote.OpenTestAzure(t)) })
 }

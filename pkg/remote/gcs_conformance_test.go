@@ -19,6 +19,12 @@ func TestBackendGCSEmulator(t *testing.T) {
 	remotetest.Run(t, func(t *testing.T) remote.Backend { return remote.OpenTestGCS(t, true) })
 }
 
+func TestVersionsGCS(t *testing.T) {
+	remotetest.RunVersions(t, func(t *testing.T) remote.Backend {
+		return remote.WithRetry(remote.OpenTestGCS(t, false), remote.RetryOptions{})
+	})
+}
+
 func TestStoreGCS(t *testing.T) {
 	objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return backendFixture(remote.OpenTestGCS(t, false)) })
 }
