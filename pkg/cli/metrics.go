@@ -47,8 +47,9 @@ not keep the others from being shown.`,
 	f.BoolVarP(&o.AllCommits, "all-commits", "A", false, "Show metrics for all commits.")
 	a.JSONFlag(cmd)
 	f.BoolVar(&markdown, "md", false, "Show tabulated output in the Markdown format (GFM).")
-	f.BoolVarP(&recursive, "recursive", "R", false, "Accepted as DVC does: a folder among the targets means all files in it, with or without it.")
-	f.IntVar(&precision, "precision", 0, "Round metrics to `n` digits precision after the decimal point (5 by default).")
+	f.BoolVarP(&recursive, "recursive", "R", false, "If any target is a directory, search it for metrics files; that is done in any case.")
+	f.IntVar(&precision, "precision", 0, "Round metrics to `<n>` digits precision after the decimal point (5 by default).")
+	argHelp(cmd, "targets", "Metrics files, and directories to search for such, in place of those that dvc.yaml names.")
 	a.Complete(cmd, CompleteMetrics)
 	cmd.RunE = a.Run(func(ctx context.Context, args []string) error {
 		r, err := a.Anywhere()
@@ -181,12 +182,13 @@ is given) and the workspace. Nothing is checked out.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Targets, "targets", nil, "Specific metrics files to compare, even if dvc.yaml does not name them: one or more `<paths>`.")
 	nargs(cmd, "targets", "*")
-	f.BoolVarP(&recursive, "recursive", "R", false, "Accepted as DVC does: a folder among the targets means all files in it, with or without it.")
+	f.BoolVarP(&recursive, "recursive", "R", false, "If any target is a directory, search it for metrics files; that is done in any case.")
 	f.BoolVar(&o.All, "all", false, "Show unchanged metrics as well.")
 	a.JSONFlag(cmd)
 	f.BoolVar(&markdown, "md", false, "Show tabulated output in the Markdown format (GFM).")
 	f.BoolVar(&noPath, "no-path", false, "Don't show metric path.")
-	f.IntVar(&precision, "precision", 0, "Round metrics to `n` digits precision after the decimal point (5 by default).")
+	f.IntVar(&precision, "precision", 0, "Round metrics to `<n>` digits precision after the decimal point (5 by default).")
+	revHelp(cmd)
 	a.Complete(cmd, CompleteRevs)
 	cmd.RunE = a.Run(func(ctx context.Context, args []string) error {
 		takeRevs(&o, args)
@@ -207,6 +209,12 @@ is given) and the workspace. Nothing is checked out.`,
 		}, markdown)
 	})
 	return cmd
+}
+
+// revHelp explains the positional arguments a_rev and b_rev.
+func revHelp(cmd *cobra.Command) {
+	argHelp(cmd, "a_rev", "Old Git commit to compare (defaults to HEAD).")
+	argHelp(cmd, "b_rev", "New Git commit to compare (defaults to the current workspace).")
 }
 
 // takeRevs reads the positional arguments a_rev and b_rev.

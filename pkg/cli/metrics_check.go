@@ -53,7 +53,8 @@ too allows anything. Their paths start where those of the stage do:
 	f.BoolVar(&o.MergeBase, "merge-base", false, "Compare with the commit at which HEAD left the revision.")
 	a.JSONFlag(cmd)
 	f.BoolVar(&markdown, "md", false, "Show tabulated output in the Markdown format (GFM).")
-	f.IntVar(&precision, "precision", 0, "Round metrics to `n` digits precision after the decimal point (5 by default).")
+	f.IntVar(&precision, "precision", 0, "Round metrics to `<n>` digits precision after the decimal point (5 by default).")
+	argHelp(cmd, "conditions", "Conditions to check, in place of those in dvc.yaml.")
 	a.CompleteFlag(cmd, "rev", CompleteRevs)
 	cmd.RunE = a.Run(func(ctx context.Context, args []string) error {
 		o.Conditions = args

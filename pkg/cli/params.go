@@ -40,6 +40,7 @@ that expressions in dvc.yaml used. Nothing is checked out.`,
 	a.JSONFlag(cmd)
 	f.BoolVar(&markdown, "md", false, "Show tabulated output in the Markdown format (GFM).")
 	f.BoolVar(&noPath, "no-path", false, "Don't show params path.")
+	revHelp(cmd)
 	a.Complete(cmd, CompleteRevs)
 	cmd.RunE = a.Run(func(ctx context.Context, args []string) error {
 		takeRevs(&o.MetricsDiffOptions, args)

@@ -53,9 +53,10 @@ The exit code is 0 whatever has changed.`,
 	f.BoolVar(&o.All, "all", false, "Show metrics, params and plots that have not changed as well.")
 	f.BoolVar(&o.NoPlots, "no-plots", false, "Leave out plots.")
 	f.StringVar(&o.title, "title", "Changes", "`<title>` of the page.")
-	f.IntVar(&o.digits, "precision", 0, "Round metrics to `n` digits precision after the decimal point (5 by default).")
+	f.IntVar(&o.digits, "precision", 0, "Round metrics to `<n>` digits precision after the decimal point (5 by default).")
 	a.JSONFlag(cmd)
 	exclusive(cmd, "json", "html")
+	argHelp(cmd, "rev", "Git commit to compare with.")
 	a.Complete(cmd, CompleteRevs)
 	cmd.RunE = a.Run(func(ctx context.Context, args []string) error {
 		if len(args) > 0 {

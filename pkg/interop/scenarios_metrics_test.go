@@ -68,4 +68,34 @@ var metricsScenarios = []scenario{
 	{"metrics in the cache and the remote", steps(repo(write("m.json", `{"a": 1}`), write("d/x.json", `{"b": 1}`), write("d/y.json", `{"b": 2}`), dvc("add", "-q", "m.json", "d"), write("dvc.yaml", "metrics: [m.json, d]\n"), mkdir("../rem"), dvc("remote", "add", "-q", "-d", "origin", "../rem"), commit("one")),
 		dvc("metrics", "show", "--json"), write("m.json", `{"a": 2}`), rm("d/y.json"), dvc("add", "-q", "m.json", "d"), commit("two"), dvc("metrics", "show", "-A", "--json"), dvc("metrics", "diff", "HEAD~1", "--json"), dvc("push", "-q", "-A").mayDiffer(coversAll), wipeCache(),
 		dvc("metrics", "show", "-A", "--json").stdoutMayDiffer(coversAll), rm("m.json", "d"), dvc("metrics", "show", "--json"), rm("../rem"), mkdir("../rem"), dvc("metrics", "show", "--json").stdoutMayDiffer(remembers))},
+	{"metrics of stages in odd places", steps(repo(dvc("config", "cache.type", "symlink"), write("dvc.yaml", oddYAML), write("params.yaml", "lr: 1\n"), write("sub/deep/p.yaml", "{a: {b: 1, c: 2}, q: [1]}\n"),
+		write("sub/deep/z.json", `{"z": 1}`), write("ig.json", `{"i": 1}`), write(".dvcignore", "ig.json\n"), dvc("repro", "-q"), commit("one"), git("tag", "v1")),
+		dvc("metrics", "show", "-T", "--json"), dvc("metrics", "show", "c_x.yaml", "out_x", "out_y", "sub", "-T", "--json"), dvcIn("sub", "metrics", "show", "w.json", "..", "--json"), dvcIn("sub/deep", "params", "diff", "--all", "--json"),
+		dvc("params", "diff", "--deps", "--all"), link("sub", "linkd"), link("nowhere", "dang.json"), dvc("metrics", "show", "linkd", "linkd/w.json", "dang.json", "--json"), rm("c_x.yaml", "out_x"), dvc("metrics", "show", "--json"), dvc("metrics", "show", "", "--json"))},
+	{"conditions in dvc.yaml are meta", steps(repo(write("dvc.yaml", "stages:\n  a:\n    cmd: echo '{}' > m.json\n    metrics: [m.json]\n    meta: {cairn: {check: [a > 1]}}\n"), dvc("repro", "-q"), commit("one")),
+		dvc("status"), dvc("stage", "list"), replaceIn("dvc.yaml", "a > 1", "a > ${x}"), write("params.yaml", "x: 2\n"), dvc("status"), dvc("repro"), dvc("metrics", "show"), dvc("params", "diff", "--json"))},
 }
+
+const oddYAML = `stages:
+  a:
+    foreach: [x, y]
+    do:
+      cmd: 'mkdir -p out_${item} && echo "{\"v\": 1}" > out_${item}/m.json && echo "k: 2" > c_${item}.yaml'
+      outs:
+      - out_${item}
+      metrics:
+      - c_${item}.yaml
+  b:
+    wdir: sub
+    cmd: 'echo "{\"w\": 3}" > w.json'
+    params:
+    - ../params.yaml:
+    - deep/p.yaml: [a.b, q]
+    metrics:
+    - w.json:
+        cache: false
+metrics:
+- out_x
+- sub/../sub/deep/z.json
+- ig.json
+`

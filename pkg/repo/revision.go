@@ -5,8 +5,11 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
+	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -59,16 +62,21 @@ type Revision struct {
 // history is what revisions share, so that work is done once for what many
 // commits have in common.
 type history struct {
-	skeletons map[string]string // of folders, as git.Tree.Digest has them
-	stages    map[string][]*knownStages
+	skeletons map[string]string           // of folders, as git.Tree.Digest has them
+	stages    map[string][]*stageVariants // by the sum of their stage files
 	manifests map[object.Digest]object.Manifest
 	stores    map[string]object.Store
 }
 
-// knownStages are the stages of all commits that have the same stage files
-// and the same of the files that were read for them, such as variables.
+// stageVariants are the stages of commits with the same stage files, for which the
+// same other files were looked at, such as variables. There are as many stages
+// as those files had contents together.
+type stageVariants struct {
+	paths []string
+	known map[string]*knownStages // by the identities of the contents
+}
+
 type knownStages struct {
-	reads  map[string]string // path to identity, "" for none
 	stages *Stages
 	err    error
 }
@@ -76,7 +84,7 @@ type knownStages struct {
 func (r *Repo) sharedHistory() *history {
 	if r.history == nil {
 		r.history = &history{
-			skeletons: map[string]string{}, stages: map[string][]*knownStages{},
+			skeletons: map[string]string{}, stages: map[string][]*stageVariants{},
 			manifests: map[object.Digest]object.Manifest{}, stores: map[string]object.Store{},
 		}
 	}
@@ -204,15 +212,15 @@ func (v *Revision) loadStages(ctx context.Context) (*Stages, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range h.stages[key] {
-		if v.hasSame(k.reads) {
+	for _, g := range h.stages[key] {
+		if k := g.known[v.contents(g.paths)]; k != nil {
 			return k.stages, k.err
 		}
 	}
-	rec := &recordingFS{FS: v.src, reads: map[string]string{}, id: v.gitID}
+	rec := &recordingFS{FS: v.src, reads: map[string]bool{}}
 	stages, err := r.loadStageFiles(ctx, rec, ignore.New(ignore.FS(v.src), ignore.Options{}), v.barren(h))
 	if ctx.Err() == nil {
-		h.stages[key] = append(h.stages[key], &knownStages{rec.reads, stages, err})
+		h.remember(key, slices.Sorted(maps.Keys(rec.reads)), v, &knownStages{stages, err})
 	}
 	return stages, err
 }
@@ -243,27 +251,36 @@ func (v *Revision) gitID(rel string) string {
 	return id
 }
 
-func (v *Revision) hasSame(reads map[string]string) bool {
-	for p, id := range reads {
-		if v.gitID(p) != id {
-			return false
+// contents are the identities of what is at paths.
+func (v *Revision) contents(paths []string) string {
+	ids := make([]string, len(paths))
+	for i, p := range paths {
+		ids[i] = v.gitID(p)
+	}
+	return strings.Join(ids, " ")
+}
+
+func (h *history) remember(key string, paths []string, v *Revision, k *knownStages) {
+	for _, g := range h.stages[key] {
+		if slices.Equal(g.paths, paths) {
+			g.known[v.contents(paths)] = k
+			return
 		}
 	}
-	return true
+	h.stages[key] = append(h.stages[key], &stageVariants{paths, map[string]*knownStages{v.contents(paths): k}})
 }
 
 // recordingFS remembers what was read from a commit, or found missing.
 type recordingFS struct {
 	fs.FS
-	id    func(string) string
 	mu    sync.Mutex
-	reads map[string]string
+	reads map[string]bool
 }
 
 func (f *recordingFS) note(name string) {
 	if !isSkeleton(path.Base(name)) && fs.ValidPath(name) {
 		f.mu.Lock()
-		f.reads[name] = f.id(name)
+		f.reads[name] = true
 		f.mu.Unlock()
 	}
 }
@@ -355,6 +372,11 @@ func (v *Revision) Find(ctx context.Context, rel string) (Content, error) {
 	case !n.hasData || t.belowFile(rel):
 		return c, &noPathError{rel}
 	case n.dataDir:
+		if f := t.stages.Find(rel); f != nil {
+			if _, err := t.manifest(ctx, f.Out); errs.Is(err, errs.NotFound) {
+				return c, &UnavailableError{rel}
+			}
+		}
 		return c, &isFolderError{rel}
 	case n.digest.IsZero():
 		return c, &UnavailableError{rel}
@@ -442,7 +464,10 @@ func (v *Revision) followInWorkspace(c *Content) error {
 		if err == nil && st.IsDir() {
 			return &isFolderError{c.rel}
 		}
-		return &noPathError{c.rel} // out of the workspace, or nowhere
+		if _, err := os.Stat(r.abs(c.rel)); err == nil {
+			return errs.New(errs.Invalid, "'%s' is a link out of the repository, which is not followed", disk.Quote(c.rel))
+		}
+		return &noPathError{c.rel}
 	}
 	c.rel = real
 	return nil
@@ -521,7 +546,7 @@ func (v *Revision) IsDir(ctx context.Context, rel string) bool {
 	if err != nil {
 		return false
 	}
-	n, err := t.stat(ctx, rel)
+	n, err := t.stat(ctx, t.throughLinks(rel))
 	return err == nil && n.isDir()
 }
 
@@ -563,26 +588,36 @@ func (v *Revision) List(ctx context.Context, rel string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	real := t.throughLinks(rel)
 	var files []string
-	var walk func(rel string, depth int) error
-	walk = func(rel string, depth int) error {
+	var walk func(at string) error
+	walk = func(at string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		list, err := t.list(ctx, rel, false, false)
+		list, err := t.list(ctx, at, false, false)
+		if errs.Is(err, errs.NotFound) && at != real {
+			files = append(files, at) // what is in it is not at hand
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		for _, n := range list {
 			if !n.isDir() {
 				files = append(files, n.path)
-			} else if err := walk(n.path, depth+1); err != nil {
+			} else if err := walk(n.path); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	err = walk(rel, 0)
+	err = walk(real)
+	if real != rel {
+		for i, f := range files {
+			files[i] = path.Join(rel, strings.TrimPrefix(f, real))
+		}
+	}
 	sort.Strings(files)
 	return files, err
 }
