@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"damage": scriptDamage,
 			"s3":     scriptS3,
 			"ssh":    scriptSSH,
+			"web":    scriptWeb,
 		},
 	})
 }

@@ -30,22 +30,13 @@ func samePlace(dir, url string, options ...string) webPlace {
 var webPlaces = map[string]func(t *testing.T) webPlace{
 	"webdav": func(t *testing.T) webPlace {
 		a := webserver.StartApache(t, os.Getenv("CAIRN_APACHE"))
+		makePlaces(t, a.Dir)
 		return samePlace(a.Dir, "webdav"+strings.TrimPrefix(a.URL, "http")+"/basic", "user", a.User, "password", a.Password)
-	},
-	"webdav, digest for cairn": func(t *testing.T) webPlace {
-		a := webserver.StartApache(t, os.Getenv("CAIRN_APACHE"))
-		p := samePlace(a.Dir, "webdav"+strings.TrimPrefix(a.URL, "http")+"/basic", "user", a.User, "password", a.Password)
-		p.url["cairn"] = "webdav" + strings.TrimPrefix(a.URL, "http") + "/digest"
-		return p
 	},
 	"webdav, by MOVE": func(t *testing.T) webPlace {
 		s := webserver.NewDAV(t, webserver.Options{Login: webserver.LoginBearer})
+		makePlaces(t, s.Dir)
 		return samePlace(s.Dir, "webdav"+strings.TrimPrefix(s.URL, "http"), "token", s.Password)
-	},
-	"http, PUT": func(t *testing.T) webPlace {
-		a := webserver.StartApache(t, os.Getenv("CAIRN_APACHE"))
-		makeFolders(t, a.Dir)
-		return samePlace(a.Dir, a.URL+"/basic", "method", "PUT", "auth", "basic", "user", a.User, "password", a.Password)
 	},
 	"http, PUT, digest for cairn": func(t *testing.T) webPlace {
 		a := webserver.StartApache(t, os.Getenv("CAIRN_APACHE"))
@@ -59,6 +50,20 @@ var webPlaces = map[string]func(t *testing.T) webPlace{
 		s := webserver.NewFiles(t, webserver.Options{Login: webserver.LoginHeader})
 		return samePlace(s.Dir, s.URL, "auth", "custom", "custom_auth_header", s.Header, "password", s.Password)
 	},
+}
+
+// makePlaces makes the folders of the remotes: DVC fails on a WebDAV server
+// that does not have them.
+func makePlaces(t *testing.T, dir string) {
+	t.Helper()
+	for _, name := range []string{"shared", "other"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, name), 0o777); err != nil { // the server is another user
+			t.Fatal(err)
+		}
+	}
 }
 
 // makeFolders makes all that objects lie in: a web server makes none.
@@ -88,11 +93,11 @@ func TestTurnsWeb(t *testing.T) {
 				d := newDuo(t, a)
 				p := start(t)
 				d.play(awkward())
-				many := 60
+				many := 30
 				for i := range many {
 					d.play(write(fmt.Sprintf("many/%02d/file %d", i%7, i), strings.Repeat(fmt.Sprint(i), i%90)))
 				}
-				d.play(write("large", randomText(12<<20)))
+				d.play(write("large", randomText(9<<20)))
 				targets := append(awkwardTargets(), "many", "large")
 				d.ok(a, append([]string{"add", "-q"}, targets...)...)
 				d.webRemote("", a, "shared", p)
@@ -108,7 +113,6 @@ func TestTurnsWeb(t *testing.T) {
 				d.play(git("clone", "-q", ".", "../w2"))
 				d.webLogin("../w2", b, "shared", p)
 				d.okIn("../w2", b, "pull", "-q")
-				d.cleanIn("../w2", "in the clone")
 				for _, x := range targets {
 					if want, got := tree(t, d.path(x)), tree(t, d.path("../w2/"+x)); want != got {
 						t.Errorf("%s pulled: want\n%s\ngot\n%s", x, want, got)
@@ -119,6 +123,8 @@ func TestTurnsWeb(t *testing.T) {
 				d.webRemote("../w2", b, "other", p)
 				d.okIn("../w2", b, "push", "-q", "-r", "other")
 				shared, other := stored(t, filepath.Join(p.dir, "shared")), stored(t, filepath.Join(p.dir, "other"))
+				noReceipts(shared)
+				noReceipts(other)
 				if len(shared) < many || !maps.Equal(shared, other) {
 					t.Errorf("%s stored %d objects, %s %d:\n%v\n%v", a, len(shared), b, len(other), shared, other)
 				}
@@ -129,6 +135,8 @@ func TestTurnsWeb(t *testing.T) {
 				d.okIn("../w2", b, "add", "-q", "many", "plain")
 				d.okIn("../w2", b, "push", "-q", "-r", "shared")
 				after := modified(t, filepath.Join(p.dir, "shared"))
+				noReceipts(before)
+				noReceipts(after)
 				if len(after) != len(before)+3 {
 					t.Errorf("%s pushed %d objects, want 3", b, len(after)-len(before))
 				}
@@ -140,7 +148,9 @@ func TestTurnsWeb(t *testing.T) {
 				d.play(gitIn("../w2", "commit", "-qam", "clone"), git("pull", "-q", "../w2", "HEAD"))
 				d.webLogin("", a, "shared", p)
 				d.ok(a, "pull", "-q", "-r", "shared")
-				d.clean("after pulling the clone's work")
+				if want, got := tree(t, d.path("../w2/many")), tree(t, d.path("many")); want != got {
+					t.Errorf("the clone's work pulled: want\n%s\ngot\n%s", want, got)
+				}
 			})
 		}
 	}
@@ -153,16 +163,16 @@ func (d *duo) webRemote(dir, who, name string, p webPlace) {
 	if dir == "" {
 		add = append(add, "-d")
 	}
-	d.okIn(dir, who, append(add, name, p.url[who]+"/"+name)...)
+	d.okIn(dir, "cairn", append(add, name, p.url[who]+"/"+name)...)
 	d.webLogin(dir, who, name, p)
 }
 
-// webLogin tells a repository the address and the options, in the file that is
-// not shared.
+// webLogin tells a repository the address and the options for one of the tools,
+// in the file that is not shared. cairn writes it, being the quicker.
 func (d *duo) webLogin(dir, who, name string, p webPlace) {
 	d.t.Helper()
 	local := func(option, value string) {
-		d.okIn(dir, who, "remote", "modify", "--local", name, option, value)
+		d.okIn(dir, "cairn", "remote", "modify", "--local", name, option, value)
 	}
 	local("url", p.url[who]+"/"+name)
 	for i := 0; i < len(p.options[who]); i += 2 {

@@ -106,6 +106,9 @@ func TestBackendWeb(t *testing.T) {
 
 func TestStoreWeb(t *testing.T) {
 	for name, open := range webServers() {
+		if name != "http put, digest" && name != "webdav" {
+			continue // what is between differs below the store
+		}
 		t.Run(name, func(t *testing.T) {
 			objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return webFixture(open(t)) })
 		})
@@ -146,6 +149,9 @@ func TestBackendApache(t *testing.T) {
 
 func TestStoreApache(t *testing.T) {
 	for name, open := range apacheServers(t) {
+		if name != "webdav, digest" {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			objecttest.Run(t, func(t *testing.T) objecttest.Fixture { return webFixture(open(t)) })
 		})

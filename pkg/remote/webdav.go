@@ -235,7 +235,7 @@ func (b *davBackend) Put(ctx context.Context, key string, size int64, r io.Reade
 }
 
 // davPauses are how long a server may need to see that an upload broke off.
-var davPauses = []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, time.Second}
+var davPauses = []time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
 
 // drop removes what an upload left. One that broke off may still be about to
 // be made.

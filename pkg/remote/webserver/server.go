@@ -13,10 +13,16 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 
 	"golang.org/x/net/webdav"
 )
+
+// Owner is what a server lives in: a test, or a script of one.
+type Owner interface {
+	TempDir() string
+	Cleanup(f func())
+	Fatal(args ...any)
+}
 
 // Options of a server in the process. The zero value is plain http, open to
 // all.
@@ -81,7 +87,7 @@ func (s *Server) Keys() []string {
 
 // NewFiles starts a web server of files. It takes PUT, POST and DELETE, and
 // replaces a file by a rename. It lists nothing.
-func NewFiles(t testing.TB, o Options) *Server {
+func NewFiles(t Owner, o Options) *Server {
 	s := &Server{Dir: t.TempDir(), opts: o}
 	s.start(t, http.HandlerFunc(s.files))
 	return s
@@ -89,13 +95,13 @@ func NewFiles(t testing.TB, o Options) *Server {
 
 // NewDAV starts a WebDAV server, which writes a PUT straight to its name and
 // removes what a MOVE replaces before it moves.
-func NewDAV(t testing.TB, o Options) *Server {
+func NewDAV(t Owner, o Options) *Server {
 	s := &Server{Dir: t.TempDir(), opts: o}
 	s.start(t, &webdav.Handler{FileSystem: webdav.Dir(s.Dir), LockSystem: webdav.NewMemLS()})
 	return s
 }
 
-func (s *Server) start(t testing.TB, h http.Handler) {
+func (s *Server) start(t Owner, h http.Handler) {
 	s.User, s.Password, s.Header = "user", "pass word/"+rand.Text()[:8], "X-Secret-Login"
 	s.login = newGuard(s)
 	h = s.login.wrap(h)
