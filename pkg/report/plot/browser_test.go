@@ -104,6 +104,27 @@ func TestPageInBrowser(t *testing.T) {
 	}
 }
 
+func TestStepsInBrowser(t *testing.T) {
+	t.Parallel()
+	var plots []*Plot
+	for _, name := range []string{"p/10.png", "p/2.png", "q/1.png"} {
+		plots = append(plots, mustBuild(t, rev(t, "workspace", name+": {}", map[string]string{name: string(onePNG(t))}))...)
+	}
+	page, err := Page(plots, PageOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dom, console := dumpDOM(t, page)
+	if console != "" {
+		t.Errorf("the console says:\n%s", console)
+	}
+	for _, want := range []string{`data-step="2" hidden=""`, `data-step="10">`, `<span>step 10</span>`, `<h2>q/1.png</h2>`} {
+		if !strings.Contains(dom, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+}
+
 func TestUserPageInBrowser(t *testing.T) {
 	t.Parallel()
 	p := samples(t)["line"]

@@ -96,7 +96,13 @@ func Page(plots []*Plot, o PageOptions) ([]byte, error) {
 	}
 	var body bytes.Buffer
 	embedded := 0
-	for _, p := range sorted {
+	for i := 0; i < len(sorted); i++ {
+		p := sorted[i]
+		if n := stepsAt(sorted, i); n > 1 {
+			writeSteps(&body, sorted[i:i+n], o, &embedded)
+			i += n - 1
+			continue
+		}
 		if p.IsImage {
 			p.writeImages(&body, o, &embedded)
 			continue
@@ -104,6 +110,9 @@ func Page(plots []*Plot, o PageOptions) ([]byte, error) {
 		if err := p.writeFigure(&body); err != nil {
 			return nil, err
 		}
+	}
+	if body.Len() == 0 {
+		body.WriteString("<p class=\"soft\">There is no data to draw.</p>\n")
 	}
 	list := append(scripts(), pageScript)
 	var hashes []string
@@ -454,11 +463,41 @@ func (p *Plot) writeImages(b *bytes.Buffer, o PageOptions, embedded *int) {
 	if len(p.Images) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "<section class=\"images\">\n<h2>%s</h2>\n<div class=\"row\">\n", xmlText(p.Title()))
+	fmt.Fprintf(b, "<section class=\"images\">\n<h2>%s</h2>\n", xmlText(p.Title()))
+	p.writeRow(b, o, embedded, "")
+	b.WriteString("</section>\n")
+}
+
+// writeRow writes the pictures of all revisions side by side.
+func (p *Plot) writeRow(b *bytes.Buffer, o PageOptions, embedded *int, attrs string) {
+	fmt.Fprintf(b, "<div class=\"row\"%s>\n", attrs)
 	for _, img := range p.Images {
 		fmt.Fprintf(b, "<div><p>%s</p><img alt=\"%s\" src=\"%s\" loading=\"lazy\"></div>\n", xmlText(img.Rev), xmlText(p.ID+", "+img.Rev), html.EscapeString(img.source(o, embedded)))
 	}
-	b.WriteString("</div>\n</section>\n")
+	b.WriteString("</div>\n")
+}
+
+// writeSteps writes pictures of one folder that are named by numbers as one
+// section; the page's script shows one step at a time.
+func writeSteps(b *bytes.Buffer, steps []*Plot, o PageOptions, embedded *int) {
+	fmt.Fprintf(b, "<section class=\"images\" data-steps=\"yes\">\n<h2>%s</h2>\n", xmlText(path.Dir(steps[0].ID)))
+	for _, p := range steps {
+		base := path.Base(p.ID)
+		p.writeRow(b, o, embedded, fmt.Sprintf(" data-step=\"%s\"", xmlText(strings.TrimSuffix(base, path.Ext(base)))))
+	}
+	b.WriteString("</section>\n")
+}
+
+// stepsAt counts the pictures from i on that are steps of one thing.
+func stepsAt(plots []*Plot, i int) int {
+	n := 0
+	for _, p := range plots[i:] {
+		if _, ok := imageNumber(p.ID); !ok || !p.IsImage || len(p.Images) == 0 || path.Dir(p.ID) != path.Dir(plots[i].ID) {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // source is where a browser finds a picture.

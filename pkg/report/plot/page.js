@@ -49,6 +49,19 @@
       box.textContent = "This plot cannot be drawn: " + err;
     });
   }
+  // Pictures of many steps: one step at a time, chosen by a slider.
+  document.querySelectorAll("section[data-steps]").forEach(function (section) {
+    var rows = section.querySelectorAll(".row"), label = document.createElement("label"), slider = document.createElement("input"), name = document.createElement("span");
+    slider.type = "range"; slider.min = 0; slider.max = rows.length - 1; slider.value = rows.length - 1;
+    function show() {
+      rows.forEach(function (row, i) { row.hidden = i !== Number(slider.value); });
+      name.textContent = "step " + rows[slider.value].dataset.step;
+    }
+    slider.addEventListener("input", show);
+    label.append(slider, name);
+    section.insertBefore(label, rows[0]);
+    show();
+  });
   var figures = Array.prototype.slice.call(document.querySelectorAll("figure[data-plot]"));
   var views = [];
   function all() {
