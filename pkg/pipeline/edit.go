@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/yamlfmt"
@@ -28,6 +29,9 @@ func CheckRewritable(s *Stage, action, address string) error {
 // A stage that is there already is replaced, keeping what stays the same of it.
 // An empty text makes a new file. def is as [Stage.Definition] gives it.
 func AddStage(file string, text []byte, name string, def *yamlfmt.Map) ([]byte, error) {
+	if bad, found := notUTF8(yamlfmt.NewMap(name, def)); found {
+		return nil, errs.New(errs.Invalid, "%q is not UTF-8, so '%s' cannot hold it", bad, file)
+	}
 	e, err := newEdit(file, text)
 	if err != nil {
 		return nil, err
@@ -67,6 +71,30 @@ func AddStage(file string, text []byte, name string, def *yamlfmt.Map) ([]byte, 
 		}
 		root.Sub("stages").Apply(name, def)
 	}), nil)
+}
+
+// notUTF8 finds a text in a value that YAML cannot hold.
+func notUTF8(v any) (string, bool) {
+	switch x := v.(type) {
+	case string:
+		return x, !utf8.ValidString(x)
+	case []any:
+		for _, e := range x {
+			if bad, found := notUTF8(e); found {
+				return bad, true
+			}
+		}
+	case *yamlfmt.Map:
+		for k, e := range x.AllKeys() {
+			if bad, found := notUTF8(k); found {
+				return bad, true
+			}
+			if bad, found := notUTF8(e); found {
+				return bad, true
+			}
+		}
+	}
+	return "", false
 }
 
 // HasStage reports whether a dvc.yaml has a stage or group of that name.

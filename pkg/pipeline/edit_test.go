@@ -176,3 +176,40 @@ func TestDefinitionAsDVCWritesIt(t *testing.T) {
 		t.Errorf("want (-), got (+):\n%s", diff)
 	}
 }
+
+// Whatever text is a valid dvc.yaml, an edit of it gives another one, or says
+// that it cannot.
+func FuzzEdits(f *testing.F) {
+	for _, text := range []string{
+		"", "stages: {a: {cmd: x}}", "# c\nstages:\n  a:\n    cmd: x # y\n    outs:\n      - b\n\n  # d\n  b: {cmd: z, frozen: true}\n",
+		"vars: [{x: 1}]\nstages:\n  g:\n    foreach: [a]\n    do: {cmd: x}\n", "stages:\r\n  a:\r\n    cmd: x\r\nmetrics: [m]\r\n...\n",
+		"a: &a {cmd: x}\nstages:\n  b: *a\n", "stages:\n  a:\n    <<: {cmd: x}\n    desc: |\n      text\n\n  'b c': {\"cmd\": [x,\n y]}", "\ufeffstages:\n  a: {cmd: x}\n",
+	} {
+		f.Add(text, "a")
+	}
+	f.Fuzz(func(t *testing.T, text, name string) {
+		_, top, err := parseDvcYAML(ProjectFile, []byte(text))
+		if err != nil {
+			return
+		}
+		check := func(what string, edited []byte, err error) {
+			if err != nil || edited == nil {
+				return
+			}
+			if _, _, err := parseDvcYAML(ProjectFile, edited); err != nil {
+				t.Errorf("%s: %v in\n%q\nof\n%q", what, err, edited, text)
+			}
+		}
+		added, err := AddStage(ProjectFile, []byte(text), name, yamlfmt.NewMap("cmd", "x", "outs", []any{"o"}))
+		check("add", added, err)
+		stages, _ := value(top, "stages").(*yamlfmt.Map)
+		for _, s := range stages.Keys() {
+			removed, err := RemoveStage(ProjectFile, []byte(text), s)
+			check("remove", removed, err)
+			for _, frozen := range []bool{true, false} {
+				set, err := SetFrozen(ProjectFile, []byte(text), s, frozen)
+				check("freeze", set, err)
+			}
+		}
+	})
+}

@@ -296,6 +296,7 @@ func (r *Repo) Lock(ctx context.Context) (unlock func(), err error) {
 		disk.CleanStaging(tmp)
 		tmp.Close()
 	}
+	disk.CleanStaging(r.Dir) // what a killed process was about to rename there
 	r.Cache.Clean()
 	r.enrol()
 	return func() {

@@ -397,6 +397,9 @@ func (p *repro) loadAll(ctx context.Context) (*pipeline.Graph, error) {
 }
 
 func (p *repro) setSteps(stages []*pipeline.Stage) error {
+	if !p.o.Dry && !p.o.Explain {
+		p.cleanBeside(stages)
+	}
 	for i, s := range stages {
 		st := &step{stage: s, addr: p.address(s), order: i, force: p.o.Force}
 		st.read, st.write = p.lockPaths(s)
@@ -430,6 +433,28 @@ func (p *repro) setSteps(stages []*pipeline.Stage) error {
 		}
 	}
 	return nil
+}
+
+// cleanBeside removes what a killed process left beside the stage files and
+// outs: files that had not got their names yet.
+func (p *repro) cleanBeside(stages []*pipeline.Stage) {
+	done := map[string]bool{".": true} // the root is clean
+	clean := func(folder string) {
+		if done[folder] || path.IsAbs(folder) || outOfRoot(folder) || strings.Contains(folder, "://") {
+			return
+		}
+		done[folder] = true
+		if dir, err := p.Dir.OpenPath(folder); err == nil {
+			disk.CleanStaging(dir)
+			dir.Close()
+		}
+	}
+	for _, s := range stages {
+		clean(path.Dir(s.File))
+		for _, o := range s.Outs {
+			clean(path.Dir(o.RepoPath()))
+		}
+	}
 }
 
 // setAfter says what a step and those whose outs it reads wait for beside

@@ -534,7 +534,8 @@ func analyze(s string) analysis {
 	}
 	blankBefore, prevSpace, prevBreak := true, false, false
 	for i, r := range s {
-		rest := s[i+utf8.RuneLen(r):]
+		_, width := utf8.DecodeRuneInString(s[i:]) // 1 of a byte that is no UTF-8
+		rest := s[i+width:]
 		next, _ := utf8.DecodeRuneInString(rest)
 		blankAfter := rest == "" || strings.ContainsRune(blankRunes, next)
 		if i == 0 {
