@@ -27,6 +27,9 @@ const (
 	// sshWindow is how many bytes of one value are under way: what OpenSSH
 	// lets a session send without being asked for more.
 	sshWindow = 2 << 20
+	// sshJobs is how many objects are under way at least. To wait for answers
+	// costs neither side anything, and three round trips are long from afar.
+	sshJobs = 32
 	// sshListPage is how many names OpenSSH tells at a time.
 	sshListPage = 100
 	// sshListers is how many folders are read at a time.
@@ -90,7 +93,7 @@ func newSSH(c Config, env Env) (*sshBackend, error) {
 		b.where += ":" + o.port
 	}
 	if b.jobs <= 0 {
-		b.jobs = min(64, max(16, 4*runtime.NumCPU()))
+		b.jobs = min(64, max(sshJobs, 4*runtime.NumCPU()))
 	}
 	b.pool = newSSHPool(sshConns, o.sessions, func(ctx context.Context) (*sshConn, error) {
 		t, err := d.remote()
@@ -435,7 +438,7 @@ func (b *sshBackend) put(ctx context.Context, s *sftpSession, p string, size int
 	tmp := path.Join(path.Dir(p), b.tempName())
 	handle, err := b.create(ctx, s, tmp)
 	if err != nil {
-		return err
+		return b.orFull(ctx, s, path.Dir(p), size, err)
 	}
 	got, err := b.fill(ctx, s, handle, 0, size, r)
 	if err == nil && got != size {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -173,21 +174,22 @@ func (r *sftpReply) free() { r.body.free() }
 // packet is a message in a pooled buffer.
 type packet struct{ b []byte }
 
-var packets = [2]sync.Pool{}
+// packetRooms are the sizes of pooled buffers: for requests and statuses,
+// for what every server takes at once, and for the most that is asked of any.
+var packetRooms = [...]int{1 << 10, sftpData + 1<<10, sftpMostData + 1<<10}
 
-const smallPacket = 1 << 10
+var packets [len(packetRooms)]sync.Pool
 
 func newPacket(room int) *packet {
-	i := 0
-	if room > smallPacket {
-		i = 1
-	}
-	if p, ok := packets[i].Get().(*packet); ok && cap(p.b) >= room {
-		p.b = p.b[:0]
-		return p
-	}
-	if i == 0 {
-		room = smallPacket
+	for i, most := range packetRooms {
+		if room > most {
+			continue
+		}
+		if p, ok := packets[i].Get().(*packet); ok {
+			p.b = p.b[:0]
+			return p
+		}
+		return &packet{make([]byte, 0, most)}
 	}
 	return &packet{make([]byte, 0, room)}
 }
@@ -196,10 +198,8 @@ func (p *packet) free() {
 	if p == nil {
 		return
 	}
-	if cap(p.b) > smallPacket {
-		packets[1].Put(p)
-	} else {
-		packets[0].Put(p)
+	if i := slices.Index(packetRooms[:], cap(p.b)); i >= 0 {
+		packets[i].Put(p)
 	}
 }
 
