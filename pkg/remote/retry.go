@@ -81,6 +81,10 @@ func (r *retrier) As(target any) bool {
 		b, ok := As[Describer](r.b)
 		*t = describeRetrier{r, b}
 		return ok
+	case *FolderKeeper:
+		b, ok := As[FolderKeeper](r.b)
+		*t = folderRetrier{r, b}
+		return ok
 	case *Versioned:
 		b, ok := As[Versioned](r.b)
 		*t = versionRetrier{r, b}

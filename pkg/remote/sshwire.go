@@ -31,6 +31,7 @@ const (
 	fxpReaddir  = 12
 	fxpRemove   = 13
 	fxpMkdir    = 14
+	fxpRmdir    = 15
 	fxpStat     = 17
 	fxpRename   = 18
 	fxpStatus   = 101

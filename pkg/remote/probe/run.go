@@ -196,7 +196,7 @@ func ScratchName() string { return ".cairn-test-" + strings.ToLower(rand.Text()[
 // checks are in the report, and no error.
 func Run(ctx context.Context, b remote.Backend, o Options) (Report, error) {
 	r := &run{o: o, report: Report{OK: true, ReadOnly: o.ReadOnly}}
-	s := &scratch{b: b, prefix: ScratchName() + "/", made: &keySet{keys: map[string]bool{}}}
+	s := &scratch{b: b, prefix: ScratchName() + "/", made: newKeySet()}
 	switch answers := r.reach(ctx, s); {
 	case !answers:
 		r.skip(ctx, "nothing else makes sense before that", "the other checks")
@@ -209,7 +209,7 @@ func Run(ctx context.Context, b remote.Backend, o Options) (Report, error) {
 	default:
 		r.skip(ctx, "not all kinds of access are there", "the other checks")
 	}
-	if len(s.made.all()) > 0 {
+	if s.made.any {
 		r.report.Scratch = s.prefix
 		r.clean(ctx, s)
 	}
@@ -274,14 +274,14 @@ func (r *run) access(ctx context.Context, s *scratch) bool {
 		}
 		if err != nil {
 			if errs.Is(err, errs.Denied) {
-				s.made.drop(s.made.all()) // nothing is there
+				s.made.forget() // nothing is there
 			}
 			denied(t, err, "write")
 			t.Errorf("%w", err)
 		}
 	})
 	if r.report.ReadOnly {
-		s.made.drop(s.made.all())
+		s.made.forget()
 		return false
 	}
 	listed := r.check(ctx, "may list", func(t T) {

@@ -24,6 +24,16 @@ type scratch struct {
 type keySet struct {
 	mu   sync.Mutex
 	keys map[string]bool
+	any  bool // there was a key
+}
+
+func newKeySet() *keySet { return &keySet{keys: map[string]bool{}} }
+
+// forget makes it as if nothing had ever been there.
+func (s *keySet) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys, s.any = map[string]bool{}, false
 }
 
 func (s *keySet) add(k string) {
@@ -32,7 +42,7 @@ func (s *keySet) add(k string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keys[k] = true
+	s.keys[k], s.any = true, true
 }
 
 func (s *keySet) drop(keys []string) {
@@ -146,13 +156,17 @@ func (s *scratch) clean(ctx context.Context) (left []string, err error) {
 			keys = append(keys, e.Key)
 		}
 	}
-	if len(keys) == 0 {
-		return nil, nil
-	}
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
-	if err := s.b.Delete(ctx, keys); err != nil {
-		return keys, err
+	if len(keys) > 0 {
+		if err := s.b.Delete(ctx, keys); err != nil {
+			return keys, err
+		}
+	}
+	if f, ok := remote.As[remote.FolderKeeper](s.b); ok {
+		if err := f.RemoveFolder(ctx, strings.TrimSuffix(s.prefix, "/")); err != nil {
+			return []string{s.prefix}, err
+		}
 	}
 	return nil, nil
 }
