@@ -17,6 +17,8 @@ type Dir struct {
 	root *os.Root
 	path string
 	hook Hook
+	// scratch is where files wait for their names; see WithScratch.
+	scratch string
 }
 
 // OpenDir opens the folder at an ordinary path, following links to it: the
@@ -31,7 +33,18 @@ func OpenDir(path string) (*Dir, error) {
 
 // WithHook returns the same folder with a hook for tests; folders opened
 // through it inherit the hook. Closing either closes both.
-func (d *Dir) WithHook(h Hook) *Dir { return &Dir{root: d.root, path: d.path, hook: h} }
+func (d *Dir) WithHook(h Hook) *Dir {
+	return &Dir{root: d.root, path: d.path, hook: h, scratch: d.scratch}
+}
+
+// WithScratch returns the same folder with a folder below it, by its path, in
+// which WriteFile and WriteFiles keep what has no name yet: so that a process
+// that is killed leaves nothing where it is seen. Where the folder is missing
+// or on another file system they use the one of the name. Closing either
+// closes both.
+func (d *Dir) WithScratch(rel string) *Dir {
+	return &Dir{root: d.root, path: d.path, hook: d.hook, scratch: rel}
+}
 
 // Path is the folder's path as it was opened, for messages.
 func (d *Dir) Path() string { return d.path }

@@ -142,44 +142,63 @@ func (f *File) readAll(most int64) ([]byte, error) {
 
 // WriteFile puts data at a relative path so that the name holds either what
 // it held before or all of data, also after a power cut: temporary file in
-// the same folder, flush, rename, flush of the folder. An existing file keeps
-// its permission bits; a new one gets perm less the umask.
+// the same folder or in scratch, flush, rename, flush of the folder. An
+// existing file keeps its permission bits; a new one gets perm less the umask.
 func (d *Dir) WriteFile(rel string, data []byte, perm fs.FileMode) error {
 	dir, name, err := d.Parent(rel)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	return dir.writeFile(name, data, perm)
-}
-
-func (d *Dir) writeFile(name string, data []byte, perm fs.FileMode) error {
-	tmp, err := d.writeTemp(name, data, perm, (*File).Sync)
+	scratch := d.openScratch()
+	if scratch != nil {
+		defer scratch.Close()
+	}
+	tmp, at, err := dir.writeTemp(scratch, name, data, perm, (*File).Sync)
 	if err != nil {
 		return err
 	}
-	if err := d.Rename(tmp, d, name); err != nil {
-		_ = d.Remove(tmp)
+	if err := at.Rename(tmp, dir, name); err != nil {
+		_ = at.Remove(tmp)
+		if at != dir && IsCrossDevice(err) {
+			return dir.WriteFile(name, data, perm)
+		}
 		return err
 	}
-	return d.Sync()
+	return dir.Sync()
 }
 
-// writeTemp writes data to a temporary file beside name, with the mode that
-// name has or will have, and hands it to flush.
-func (d *Dir) writeTemp(name string, data []byte, perm fs.FileMode, flush func(*File) error) (tmp string, err error) {
+// openScratch opens the folder of WithScratch; nil if there is none.
+func (d *Dir) openScratch() *Dir {
+	if d.scratch == "" {
+		return nil
+	}
+	scratch, err := d.OpenPath(d.scratch)
+	if err != nil {
+		return nil
+	}
+	return scratch
+}
+
+// writeTemp writes data to a temporary file, with the mode that name has or
+// will have, and hands it to flush. The file is in scratch if that is not nil
+// and on the same file system, else beside name.
+func (d *Dir) writeTemp(scratch *Dir, name string, data []byte, perm fs.FileMode, flush func(*File) error) (tmp string, at *Dir, err error) {
 	keep := false // the mode, whatever the umask
 	if st, err := d.Lstat(name); err == nil {
 		if !st.IsRegular() {
-			return "", notRegular(d.path+"/"+name, st)
+			return "", nil, notRegular(d.path+"/"+name, st)
 		}
 		keep = st.Mode.Perm() != perm&^Umask()
 		perm = st.Mode.Perm()
 	}
+	if at = scratch; at == nil || !sameFileSystem(at, d) {
+		at = d
+	}
 	tmp = TempName()
-	f, err := d.Create(tmp, perm)
+	f, err := at.Create(tmp, perm)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	_, err = f.Write(data)
 	if err == nil && keep {
@@ -192,9 +211,20 @@ func (d *Dir) writeTemp(name string, data []byte, perm fs.FileMode, flush func(*
 		err = cerr
 	}
 	if err != nil {
-		_ = d.Remove(tmp)
+		_ = at.Remove(tmp)
 	}
-	return tmp, err
+	return tmp, at, err
+}
+
+// sameFileSystem reports whether files can be renamed from one folder to the
+// other.
+func sameFileSystem(a, b *Dir) bool {
+	x, err := a.Stat()
+	if err != nil {
+		return false
+	}
+	y, err := b.Stat()
+	return err == nil && x.Dev == y.Dev
 }
 
 // ReplaceFile gives name new text at once, without a flush: for what is made
@@ -237,12 +267,24 @@ func (d *Dir) WriteFiles(files []NewFile) error {
 		}
 		return nil
 	}
+	scratch := d.openScratch()
+	if scratch != nil {
+		defer scratch.Close()
+	}
 	tmps := make([]string, len(files))
+	beside := make([]bool, len(files)) // the name, not in scratch
 	drop := func() {
 		for i, tmp := range tmps {
-			if dir, _, err := d.Parent(files[i].Path); tmp != "" && err == nil {
+			switch dir, _, err := d.Parent(files[i].Path); {
+			case err != nil:
+			case tmp != "" && beside[i]:
 				_ = dir.Remove(tmp)
 				dir.Close()
+			default:
+				dir.Close()
+				if tmp != "" {
+					_ = scratch.Remove(tmp)
+				}
 			}
 		}
 	}
@@ -250,7 +292,9 @@ func (d *Dir) WriteFiles(files []NewFile) error {
 	for i, f := range files {
 		dir, name, err := d.Parent(f.Path)
 		if err == nil {
-			tmps[i], err = dir.writeTemp(name, f.Data, f.Perm, later)
+			var at *Dir
+			tmps[i], at, err = dir.writeTemp(scratch, name, f.Data, f.Perm, later)
+			beside[i] = at == dir
 			dir.Close()
 		}
 		if err != nil {
@@ -266,7 +310,16 @@ func (d *Dir) WriteFiles(files []NewFile) error {
 	for i, f := range files {
 		dir, name, err := d.Parent(f.Path)
 		if err == nil {
-			err = dir.Rename(tmps[i], dir, name)
+			from := scratch
+			if beside[i] {
+				from = dir
+			}
+			err = from.Rename(tmps[i], dir, name)
+			if err != nil && !beside[i] && IsCrossDevice(err) {
+				// A part of the same file system that is mounted there.
+				_ = scratch.Remove(tmps[i])
+				err = dir.WriteFile(name, f.Data, f.Perm)
+			}
 			dir.Close()
 		}
 		if err != nil {

@@ -19,6 +19,10 @@ type Options struct {
 	// program and for the user's configuration. Variables that point Git to
 	// a repository are not heeded.
 	Env []string
+
+	// Scratch is the absolute path of a folder in the working tree, or "", for
+	// files that have no name yet: see disk.Dir.WithScratch.
+	Scratch string
 }
 
 // Repo is a Git repository with a working tree. It is safe for concurrent
@@ -75,6 +79,9 @@ func open(root, gitDir string, o Options) (*Repo, error) {
 	dir, err := disk.OpenDir(root)
 	if err != nil {
 		return nil, err
+	}
+	if rel, err := filepath.Rel(root, o.Scratch); err == nil && o.Scratch != "" && filepath.IsLocal(rel) {
+		dir = dir.WithScratch(filepath.ToSlash(rel))
 	}
 	r.dir = dir
 	r.program = sync.OnceValue(r.findProgram)

@@ -159,6 +159,7 @@ func openAt(root string, env Env) (*Repo, error) {
 	if err != nil {
 		return nil, err
 	}
+	dir = dir.WithScratch(tmpDir)
 	if env.Hook != nil {
 		dir = dir.WithHook(env.Hook)
 	}
@@ -174,7 +175,7 @@ func openAt(root string, env Env) (*Repo, error) {
 	}
 	r.Ignore = ignore.New(ignore.Disk(dir), ignore.Options{})
 	if !cfg.Core.NoSCM {
-		r.Git, err = git.Open(root, git.Options{Env: env.Environ})
+		r.Git, err = git.Open(root, git.Options{Env: env.Environ, Scratch: filepath.Join(root, filepath.FromSlash(tmpDir))})
 		if err != nil && !errs.Is(err, errs.NotFound) {
 			return nil, err
 		}
