@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cairndata/cairn/pkg/cli/ui"
 	"github.com/cairndata/cairn/pkg/repo"
 	"github.com/cairndata/cairn/pkg/report"
 	"github.com/cairndata/cairn/pkg/yamlfmt"
@@ -117,6 +118,11 @@ func (a *App) showChecks(res repo.CheckResult, digits int, markdown bool) error 
 		return report.Rounded(v, digits)
 	}
 	for _, c := range res.Conditions {
+		for _, m := range c.Metrics {
+			if m.Near != "" {
+				a.UI.Notef("There is no metric '%s'. Did you mean '%s'?", ui.Quote(m.Name), ui.Quote(m.Near))
+			}
+		}
 		text, state := any(c.Condition), any(string(c.State))
 		for _, m := range c.Metrics {
 			t.Add(text, state, m.Name, show(m.Value), show(m.Old), show(m.Diff))
@@ -144,6 +150,9 @@ func checksObject(res repo.CheckResult) *yamlfmt.Map {
 				e.Set("key", m.Key)
 			}
 			e.Set("value", jsonValue(m.Value))
+			if m.Near != "" {
+				e.Set("near", m.Near)
+			}
 			if m.Old != nil {
 				e.Set("old", jsonValue(m.Old))
 			}

@@ -49,6 +49,8 @@ type CheckMetric struct {
 	Value any    `json:"value"`
 	Old   any    `json:"old,omitempty"`
 	Diff  any    `json:"diff,omitempty"`
+	// Near is a name that may have been meant, where there is no such metric.
+	Near string `json:"near,omitempty"`
 }
 
 // condition is one with where it stands.
@@ -301,6 +303,7 @@ func (c *checker) find(cond condition, name string) (base, what string, m CheckM
 	}
 	m = CheckMetric{Name: base}
 	if err != nil || file == "" {
+		m.Near = c.near(cond, base)
 		return base, what, m, err
 	}
 	m.File, m.Key = c.repo.Show(file), key
@@ -308,6 +311,18 @@ func (c *checker) find(cond condition, name string) (base, what string, m CheckM
 	m.Old = valueIn(c.was, file, key)
 	m.Diff = report.Subtract(m.Value, m.Old)
 	return base, what, m, nil
+}
+
+// near is the name of a metric that is most like another name.
+func (c *checker) near(cond condition, name string) string {
+	var names []string
+	for _, f := range c.now {
+		for _, k := range f.Keys {
+			key := yamlfmt.PyStr(k)
+			names = append(names, key, c.shownFrom(cond, f.path)+":"+key)
+		}
+	}
+	return nearest(name, names)
 }
 
 func valueIn(files []metricsFile, file, key string) any {
