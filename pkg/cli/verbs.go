@@ -27,6 +27,7 @@ var verbs = []func(*App) *cobra.Command{
 	newFetch,
 	newImport,
 	newUpdate,
+	newGet,
 	newRemove,
 	newMove,
 	newUnprotect,

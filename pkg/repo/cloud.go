@@ -62,6 +62,7 @@ type bundle struct {
 type wanted struct {
 	remote  string // its name
 	bundles []*bundle
+	imports []Target // of a fetch: what may also come from where it was imported from
 }
 
 // wantedObjects gathers what the options name, by remote. If some revisions
@@ -93,7 +94,7 @@ func (r *Repo) wantedObjects(ctx context.Context, o CloudOptions, push bool) ([]
 		}
 		found = true
 		for _, t := range targets {
-			if !t.Out.Cache || t.Out.Digest.IsZero() || t.Out.IsExternal() || push && !t.Out.Push {
+			if !t.Out.Cache || t.Out.Digest.IsZero() && (push || !t.Stage.IsImport()) || t.Out.IsExternal() || push && !t.Out.Push {
 				continue
 			}
 			if push && t.Stage.IsImport() && t.Stage.Deps[0].Repo != nil {
@@ -115,11 +116,17 @@ func (r *Repo) wantedObjects(ctx context.Context, o CloudOptions, push bool) ([]
 				byRemote[name] = &wanted{remote: name}
 				list = append(list, byRemote[name])
 			}
+			w := byRemote[name]
+			if !push && t.Stage.IsImport() {
+				w.imports = append(w.imports, t)
+				if t.Out.Digest.IsZero() {
+					continue
+				}
+			}
 			if seen[name][k] {
 				continue
 			}
 			seen[name][k] = true
-			w := byRemote[name]
 			w.bundles = append(w.bundles, &bundle{path: t.Path(), digest: t.Out.Digest, size: sizeOf(t), under: t.Under})
 		}
 	}
@@ -497,7 +504,14 @@ func (r *Repo) fetch(ctx context.Context, o CloudOptions) (FetchResult, error) {
 		}
 	}
 	for _, w := range list {
+		w.leaveImports()
 		if err := r.fetchFrom(ctx, w, o, &res); err != nil {
+			if ctx.Err() != nil {
+				return res, ctx.Err()
+			}
+			errsFound = append(errsFound, err)
+		}
+		if err := r.fetchImports(ctx, w, o, &res); err != nil {
 			if ctx.Err() != nil {
 				return res, ctx.Err()
 			}

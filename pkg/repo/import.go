@@ -318,7 +318,7 @@ func (r *Repo) bringImport(ctx context.Context, p *importPlan, o importing) erro
 	if err != nil {
 		return err
 	}
-	got, err := r.arrive(ctx, in, r.Show(p.rel), o.jobs)
+	got, err := r.arrive(ctx, in, r.Alg, r.Show(p.rel), o.jobs)
 	if err != nil {
 		return err
 	}

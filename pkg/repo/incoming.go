@@ -362,16 +362,16 @@ func (f *incomingFile) wrap(name string, err error) error {
 	return fmt.Errorf("'%s': %w", disk.Quote(p), err)
 }
 
-// arrive brings incoming data into the cache, recorded with the repository's
-// own algorithm. name is what messages call it. Objects that the cache has are
+// arrive brings incoming data into the cache, recorded with the algorithm a.
+// name is what messages call it. Objects that the cache has are
 // not asked for again, so that a second try goes on from where the first ended.
-func (r *Repo) arrive(ctx context.Context, in *incoming, name string, jobs int) (*index.Tree, error) {
+func (r *Repo) arrive(ctx context.Context, in *incoming, a object.Algorithm, name string, jobs int) (*index.Tree, error) {
 	w, err := r.Cache.BeginAdd()
 	if err != nil {
 		return nil, err
 	}
 	defer w.Abort()
-	got, err := r.arriveInto(ctx, in, name, jobs, r.Cache, w)
+	got, err := r.arriveInto(ctx, in, a, name, jobs, r.Cache, w)
 	if err != nil {
 		return nil, err
 	}
@@ -379,15 +379,15 @@ func (r *Repo) arrive(ctx context.Context, in *incoming, name string, jobs int) 
 }
 
 // arriveInto is arrive for a batch, which the caller commits. Recorded objects
-// of the repository's algorithm go straight to dst.
-func (r *Repo) arriveInto(ctx context.Context, in *incoming, name string, jobs int, dst object.Store, w *cache.Writer) (*index.Tree, error) {
+// of the algorithm go straight to dst.
+func (r *Repo) arriveInto(ctx context.Context, in *incoming, a object.Algorithm, name string, jobs int, dst object.Store, w *cache.Writer) (*index.Tree, error) {
 	digests := make([]object.Digest, len(in.files))
 	sizes := make([]int64, len(in.files))
 	var move, read []int
 	for i := range in.files {
 		f := &in.files[i]
 		sizes[i] = f.size
-		if f.digest.Algorithm() == r.Alg {
+		if f.digest.Algorithm() == a {
 			digests[i] = f.digest
 			move = append(move, i)
 		} else {
@@ -397,7 +397,7 @@ func (r *Repo) arriveInto(ctx context.Context, in *incoming, name string, jobs i
 	if err := moveObjects(ctx, in, move, name, dst, remote.TransferOptions{Jobs: jobs, Progress: r.Progress, Label: "Importing"}); err != nil {
 		return nil, err
 	}
-	if err := r.readIncoming(ctx, in, read, name, jobs, w, digests, sizes); err != nil {
+	if err := r.readIncoming(ctx, in, read, a, name, jobs, w, digests, sizes); err != nil {
 		return nil, err
 	}
 	if err := knowSizes(ctx, dst, digests, sizes); err != nil {
@@ -412,8 +412,8 @@ func (r *Repo) arriveInto(ctx context.Context, in *incoming, name string, jobs i
 	}
 	files.Sort()
 	got := &index.Tree{IsDir: true, Files: files, Size: max(files.Size(), 0)}
-	got.Encoded, got.Digest = files.Encode(r.Alg)
-	if in.want.Algorithm() == r.Alg && in.want != got.Digest {
+	got.Encoded, got.Digest = files.Encode(a)
+	if in.want.Algorithm() == a && in.want != got.Digest {
 		return nil, fmt.Errorf("'%s': %w", disk.Quote(name), object.Mismatch(in.want, got.Digest))
 	}
 	return got, w.PutBytes(got.Digest, got.Encoded)
@@ -548,7 +548,7 @@ func moveFrom(ctx context.Context, dst, src object.Store, items []remote.Item, o
 const readJobs = 8
 
 // readIncoming reads files whose digest in our algorithm is not known.
-func (r *Repo) readIncoming(ctx context.Context, in *incoming, which []int, name string, jobs int, w *cache.Writer, digests []object.Digest, sizes []int64) error {
+func (r *Repo) readIncoming(ctx context.Context, in *incoming, which []int, a object.Algorithm, name string, jobs int, w *cache.Writer, digests []object.Digest, sizes []int64) error {
 	if len(which) == 0 {
 		return nil
 	}
@@ -567,7 +567,7 @@ func (r *Repo) readIncoming(ctx context.Context, in *incoming, which []int, name
 				return f.wrap(name, err)
 			}
 			defer body.Close()
-			digests[i], sizes[i], err = w.AddReader(gctx, body, size, r.Alg, func(n int64) { task.Add(0, n) })
+			digests[i], sizes[i], err = w.AddReader(gctx, body, size, a, func(n int64) { task.Add(0, n) })
 			task.Add(1, 0)
 			return f.wrap(name, err)
 		})

@@ -69,6 +69,7 @@ type Repo struct {
 	enrolled bool // the shared cache knows of us
 	stages   *Stages
 	history  *history
+	imports  *importMemory
 	tips     map[string]tip // what sources of imports answered, by URL and revision
 	warning  sync.Mutex     // held while Env.Warn is told something
 }
