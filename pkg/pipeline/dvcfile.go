@@ -381,6 +381,11 @@ func (e *Entry) putFiles(m *yamlfmt.Map) {
 	for i := range e.Files {
 		f := &e.Files[i]
 		fm := yamlfmt.NewMap("relpath", f.RelPath)
+		if f.Digest.IsZero() {
+			// The server's word stands in place of a digest.
+			put(fm, "etag", f.ETag)
+			put(fm, "checksum", f.Checksum)
+		}
 		f.putContent(fm)
 		files = append(files, fm)
 	}

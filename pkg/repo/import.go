@@ -305,14 +305,12 @@ func (r *Repo) bringImport(ctx context.Context, p *importPlan, o importing) erro
 	if err != nil {
 		return err
 	}
-	p.out.Entry = pipeline.Entry{Path: p.out.Path, Size: -1, NFiles: -1}
 	if o.noDownload {
 		// Nothing is brought, but a name that is not there is a mistake.
 		if _, err := t.stat(ctx, rel); err != nil {
 			return err
 		}
-		p.stage.MD5 = p.stage.ComputeMD5()
-		return nil
+		return r.putNothing(ctx, p)
 	}
 	in, err := t.gather(ctx, rel)
 	if err != nil {
@@ -333,8 +331,21 @@ func (r *Repo) putImport(ctx context.Context, p *importPlan, got *index.Tree, fo
 	if err := r.placeTree(ctx, p.rel, got, force); err != nil {
 		return err
 	}
+	p.out.Entry = pipeline.Entry{Path: p.out.Path, Size: -1, NFiles: -1}
 	setEntry(&p.out.Entry, got)
 	p.stage.MD5 = p.stage.ComputeMD5()
+	return nil
+}
+
+// putNothing records an import without its content. What is in the workspace of
+// an earlier state goes. The checksum still covers the out as it was before, as
+// DVC has it.
+func (r *Repo) putNothing(ctx context.Context, p *importPlan) error {
+	if err := r.placeTree(ctx, p.rel, &index.Tree{}, false); err != nil {
+		return err
+	}
+	p.stage.MD5 = p.stage.ComputeMD5()
+	p.out.Entry = pipeline.Entry{Path: p.out.Path, Size: -1, NFiles: -1}
 	return nil
 }
 

@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -67,7 +66,7 @@ func (r *Repo) importsLacking(ctx context.Context, all []Target) ([]Target, erro
 			memory.recall(t.Stage)
 		}
 		if t.Out.Digest.IsZero() {
-			if t.Stage.Deps[0].Repo != nil && t.Stage.Deps[0].Repo.RevLock == "" {
+			if isBlank(t.Stage.Deps[0]) {
 				continue // made without a look at the source
 			}
 			left = append(left, t)
@@ -82,6 +81,14 @@ func (r *Repo) importsLacking(ctx context.Context, all []Target) ([]Target, erro
 		}
 	}
 	return left, nil
+}
+
+// isBlank reports whether nothing is recorded of a dependency's content.
+func isBlank(d *pipeline.Dep) bool {
+	if d.Repo != nil {
+		return d.Repo.RevLock == ""
+	}
+	return d.Digest.IsZero() && d.ETag == "" && d.Checksum == "" && d.VersionID == "" && len(d.Files) == 0
 }
 
 // inCacheWhole is inCache with lengths, as far as they are known.
@@ -196,7 +203,7 @@ func (r *Repo) countLacking(ctx context.Context, in *incoming) (int, error) {
 			n++
 		}
 	}
-	if in.isDir {
+	if in.isDir && !in.want.IsZero() {
 		n++
 	}
 	return n, nil
@@ -292,10 +299,4 @@ func (m *importMemory) remember(s *pipeline.Stage, got *index.Tree) {
 		_ = tmp.ReplaceFile(importMemoryFile, text, 0o666) // only a memory
 		tmp.Close()
 	}
-}
-
-var errNotYet = errors.New("not yet")
-
-func (r *Repo) gatherURL(ctx context.Context, t Target) (*incoming, func(), error) {
-	return nil, nil, errNotYet
 }

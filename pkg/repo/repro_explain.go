@@ -121,7 +121,7 @@ func (p *repro) whyDep(ctx context.Context, s *pipeline.Stage, d *pipeline.Dep, 
 	case d.Repo != nil || d.DB != nil:
 		return nil, nil // update asks the source
 	}
-	r, err := p.compare(ctx, &d.Entry, d.RepoPath())
+	r, err := p.compareDep(ctx, d)
 	if r == nil || err != nil {
 		return nil, err
 	}

@@ -83,9 +83,9 @@ func commands(s *pipeline.Stage) []string {
 func (p *repro) dry(ctx context.Context, st *step) error {
 	s := st.stage
 	switch {
+	case s.IsImport() && (!s.Frozen || s.Outs[0].Digest.IsZero()):
+		p.o.Say("Importing '%s' -> '%s'", p.depName(s.Deps[0]), p.Show(s.Outs[0].RepoPath()))
 	case s.Frozen:
-	case s.IsImport():
-		p.o.Say("Importing '%s' -> '%s'", p.Show(s.Deps[0].RepoPath()), p.Show(s.Outs[0].RepoPath()))
 	case s.Cmd != nil:
 		if !st.force {
 			run, err := p.earlierRun(ctx, st)
@@ -116,8 +116,7 @@ func (p *repro) begin(ctx context.Context, st *step) (Outcome, *executor.Job, er
 	s := st.stage
 	switch {
 	case s.IsImport() && (!s.Frozen || s.Outs[0].Digest.IsZero()):
-		return "", nil, errs.WithHint(errs.New(errs.Unsupported, "'%s' is an import, and repro does not fetch imports", st.addr),
-			"Bring it up to date with: %s update %s", p.env.Program, st.addr)
+		return StageVerified, nil, p.bringAgain(ctx, st)
 	case s.Frozen || s.Cmd == nil:
 		what := "data sources in "
 		if s.Frozen {
@@ -656,6 +655,9 @@ func (p *repro) readDeps(ctx context.Context, s *pipeline.Stage, allowMissing bo
 }
 
 func (p *repro) readDep(ctx context.Context, d *pipeline.Dep) error {
+	if strings.Contains(d.Path, "://") {
+		return p.readURL(ctx, d)
+	}
 	rel := d.RepoPath()
 	if d.Digest.Algorithm() == object.MD5Legacy {
 		// What DVC 2 recorded stays as it is while it is right.

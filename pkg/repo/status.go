@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"strings"
 
 	"github.com/cairndata/cairn/pkg/disk"
 	"github.com/cairndata/cairn/pkg/errs"
@@ -325,13 +326,20 @@ func (r *Repo) inCache(ctx context.Context, t Target) (bool, error) {
 // depsStatus compares a stage's dependencies and parameters with the lock.
 func (r *Repo) depsStatus(ctx context.Context, s *pipeline.Stage, into *StageStatus) error {
 	for _, d := range s.Deps {
-		if d.IsExternal() || d.Repo != nil || d.DB != nil || d.Dataset != nil {
+		if d.Repo != nil || d.DB != nil || d.Dataset != nil || strings.HasPrefix(d.Path, "ds://") {
 			continue // their state is asked of the source by update
 		}
-		rel := d.RepoPath()
-		if outOfRoot(rel) {
+		if d.IsExternal() || outOfRoot(d.RepoPath()) {
+			state, err := r.urlStatus(ctx, d)
+			if err != nil {
+				return err
+			}
+			if state != "" {
+				into.Deps = append(into.Deps, PathStatus{Path: r.showURL(d), State: state})
+			}
 			continue
 		}
+		rel := d.RepoPath()
 		state, err := r.pathStatus(ctx, rel, &d.Entry, "")
 		if err != nil {
 			return err

@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -175,6 +174,14 @@ func (r *Repo) updateStatus(ctx context.Context, s *pipeline.Stage, into *StageS
 		var now string
 		now, err = r.sourceRev(ctx, d, d.Repo.Rev)
 		behind = err == nil && now != d.Repo.RevLock
+	} else {
+		var state string
+		state, err = r.placeState(ctx, d)
+		if state == IsModified && len(d.Files) > 0 || state == IsDeleted {
+			into.Deps = append(into.Deps, PathStatus{Path: r.depName(d), State: state})
+			return nil
+		}
+		behind = err == nil && state != ""
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -252,11 +259,4 @@ func (r *Repo) askRev(ctx context.Context, o SourceOptions) (string, error) {
 func (r *Repo) isBelow(abs string) bool {
 	rel, err := filepath.Rel(r.Root, abs)
 	return err == nil && !outOfRoot(filepath.ToSlash(rel))
-}
-
-// noSource reports whether an error says that nothing is where data come from.
-func noSource(err error) bool { return errors.Is(err, fs.ErrNotExist) || errs.Is(err, errs.NotFound) }
-
-func (r *Repo) updateURL(ctx context.Context, p *importPlan, o UpdateOptions) (*ImportResult, error) {
-	return nil, errs.New(errs.Unsupported, "'%s' comes from a URL, which cairn cannot update yet", r.address(p.stage))
 }
