@@ -58,7 +58,7 @@ func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error
 	rec := newRecorder(r)
 	defer rec.close()
 	var done []commitment
-	for _, g := range groupByStage(stages, targets, false) {
+	for _, g := range r.groups(stages, targets, o.Targets) {
 		c, err := r.commitStage(ctx, g, o, w, rec)
 		if err != nil {
 			return res, err

@@ -885,17 +885,46 @@ func (p *repro) pullDeps(ctx context.Context, s *pipeline.Stage) error {
 		if d.IsExternal() || outOfRoot(rel) || strings.HasPrefix(d.Path, "ds://") {
 			continue
 		}
-		if there, err := p.there(rel); err != nil || there {
+		missing, err := p.missingOf(ctx, rel)
+		if err != nil || len(missing) == 0 {
 			if err != nil {
 				return err
 			}
 			continue
 		}
-		if err := p.pullTargets(ctx, p.Show(rel)); err != nil {
+		if err := p.pullTargets(ctx, missing...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// missingOf lists what is to be pulled so that a dependency is there: itself,
+// or the outs in a folder of files and outs.
+func (p *repro) missingOf(ctx context.Context, rel string) ([]string, error) {
+	stages, err := p.Stages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inside := stages.Inside(rel)
+	if len(inside) == 0 || stages.Find(rel) != nil {
+		there, err := p.there(rel)
+		if err != nil || there {
+			return nil, err
+		}
+		return []string{p.Show(rel)}, nil
+	}
+	var missing []string
+	for _, o := range inside {
+		there, err := p.there(o.RepoPath())
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			missing = append(missing, p.Show(o.RepoPath()))
+		}
+	}
+	return missing, nil
 }
 
 // pullTargets is [Repo.Pull] for a caller that holds the lock.

@@ -67,16 +67,8 @@ func (r *Repo) Status(ctx context.Context, o StatusOptions) ([]StageStatus, erro
 	if err != nil {
 		return nil, err
 	}
-	groups := groupByStage(stages, targets, len(o.Targets) == 0)
-	for _, t := range o.Targets {
-		for _, s := range r.stagesMeant(stages, t) {
-			if len(s.Outs) == 0 {
-				groups = append(groups, stageGroup{stage: s})
-			}
-		}
-	}
 	var list []StageStatus
-	for _, g := range groups {
+	for _, g := range r.groups(stages, targets, o.Targets) {
 		s, err := r.stageStatus(ctx, g, o)
 		if err != nil {
 			return nil, err
@@ -128,6 +120,20 @@ func (r *Repo) stagesMeant(stages *Stages, target string) []*pipeline.Stage {
 		return stages.File(rel)
 	}
 	return nil
+}
+
+// groups sorts what the arguments of a verb stand for by stage, stages without
+// outs included. No arguments are everything.
+func (r *Repo) groups(stages *Stages, targets []Target, args []string) []stageGroup {
+	list := groupByStage(stages, targets, len(args) == 0)
+	for _, t := range args {
+		for _, s := range r.stagesMeant(stages, t) {
+			if len(s.Outs) == 0 {
+				list = append(list, stageGroup{stage: s})
+			}
+		}
+	}
+	return list
 }
 
 // stageGroup is a stage with the targets among its outs.
