@@ -3,10 +3,13 @@
 package interop
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -172,6 +175,58 @@ func chaosStory(t *testing.T, hash string, server *s3server.Server, stored func(
 		t.Errorf("pulled:\n%s\nwant\n%s", after, before)
 	}
 	proven(t, "remote", stored())
+}
+
+// TestInterruptedPushS3: Ctrl-C in the middle of a large object leaves no part of it behind, which would cost money for
+// ever; the next push completes.
+func TestInterruptedPushS3(t *testing.T) {
+	if *update {
+		t.Skip("nothing to record")
+	}
+	t.Parallel()
+	server, _ := s3server.Start(t, os.Getenv("CAIRN_S3_SERVER"))
+	parts := make(chan bool, 1000)
+	line := chaostest.HTTP(t, server.URL, chaostest.Options{Latency: 20 * time.Millisecond, Spare: func(r *http.Request) bool {
+		if r.URL.Query().Has("partNumber") {
+			parts <- true
+		}
+		return true
+	}})
+	through := *server
+	through.URL = line.URL
+	d := &duo{sandbox: newSandbox(t, cairnTool, "cairn"), t: t}
+	d.play(git("init", "-q"))
+	d.ok("cairn", "init", "-q", "--hash", "md5")
+	d.play(write("large", strings.Repeat(randomText(1<<20), 100)))
+	d.ok("cairn", "add", "-q", "large")
+	d.bucket("", "cairn", "store", &through)
+	cmd := exec.Command(cairnTool.path, "push", "-j", "1")
+	cmd.Dir, cmd.Env = d.path("."), d.env
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-parts
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if cmd.ProcessState.ExitCode() == 0 {
+		t.Log("it was done before it heard of the interruption")
+		return
+	}
+	if code := cmd.ProcessState.ExitCode(); code != 252 {
+		t.Errorf("exit %d, want 252\n%s", code, said.String())
+	}
+	if left, err := server.Uploads(t.Context()); err != nil || len(left) > 0 {
+		t.Errorf("uploads left behind: %v, %v", left, err)
+	}
+	d.ok("cairn", "push")
+	d.ok("cairn", "fetch", "--verify-remote")
+	if left, err := server.Uploads(t.Context()); err != nil || len(left) > 0 {
+		t.Errorf("uploads left behind by a push: %v, %v", left, err)
+	}
 }
 
 // TestTwoPushAtOnce: two clones push to one bucket at the same time, in part the same data.

@@ -657,7 +657,7 @@ func (b *azureBackend) failure(ctx context.Context, resp *http.Response) error {
 	if f.code == "ContainerNotFound" {
 		return b.noContainer()
 	}
-	f.err = withRetryAfter(b.classify(f.status, f.code, in.Message, in.AuthenticationErrorDetail, resp.Header), resp.Header)
+	f.err = withRetryAfter(b.classify(f.status, f.code, in.Message, in.AuthenticationErrorDetail, resp.Header), f.status, resp.Header)
 	return f
 }
 

@@ -235,7 +235,7 @@ func (b *azureBackend) tokenError(ctx context.Context, err error) error {
 	if ok && failed.RawResponse != nil {
 		if k := statusKind(failed.RawResponse.StatusCode); k == errs.Unavailable {
 			e.Kind, e.Hint = k, ""
-			return withRetryAfter(e, failed.RawResponse.Header)
+			return withRetryAfter(e, failed.RawResponse.StatusCode, failed.RawResponse.Header)
 		}
 		e.Hint = clockHint(failed.RawResponse.Header, e.Hint)
 	}

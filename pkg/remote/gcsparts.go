@@ -336,7 +336,7 @@ func (b *gcsBackend) failure(ctx context.Context, resp *http.Response) error {
 	if e == nil {
 		return b.noBucket()
 	}
-	f.err = withRetryAfter(e, resp.Header)
+	f.err = withRetryAfter(e, f.status, resp.Header)
 	return f
 }
 
@@ -387,7 +387,7 @@ func (b *gcsBackend) tokenError(ctx context.Context, err error) error {
 	e := &errs.Error{Kind: errs.Denied, Msg: b.where + ": the credentials were refused: " + b.scrub(strings.TrimSpace(code+" "+detail))}
 	if k := statusKind(status); k == errs.Unavailable {
 		e.Kind = k
-		return withRetryAfter(e, header)
+		return withRetryAfter(e, status, header)
 	}
 	e.Hint = clockHint(header, "Renew them with `gcloud auth application-default login`, or make a new key of the service account.")
 	if strings.Contains(detail, "iat and exp") {

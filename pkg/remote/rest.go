@@ -149,10 +149,12 @@ func statusKind(status int) errs.Kind {
 	return errs.Other
 }
 
-// withRetryAfter lets an Unavailable error know when to come back.
-func withRetryAfter(e *errs.Error, h http.Header) error {
-	if s := h.Get("Retry-After"); s != "" && e.Kind == errs.Unavailable {
-		return Throttled(e, parseRetryAfter(s))
+// withRetryAfter lets an Unavailable error know when to come back, and that the
+// server wants fewer requests.
+func withRetryAfter(e *errs.Error, status int, h http.Header) error {
+	after := h.Get("Retry-After")
+	if busy := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable; e.Kind == errs.Unavailable && (busy || after != "") {
+		return Throttled(e, parseRetryAfter(after))
 	}
 	return e
 }

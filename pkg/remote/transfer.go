@@ -830,7 +830,7 @@ func (t *transfer) verdict(ctx context.Context, err error) error {
 		}
 	}
 	if hint == "" && kind == errs.Corrupt && !t.src.Properties().Local {
-		hint = "Nothing damaged was taken. Delete these objects there, then push them again from where they are whole."
+		hint = "Nothing damaged was taken. Where the data are whole, `cairn fsck -r REMOTE --repair` puts good copies in their place."
 	}
 	return &errs.Error{Kind: kind, Hint: hint, Err: e}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -35,9 +36,9 @@ type Options struct {
 	Latency time.Duration // added to each way there and back
 	Rate    float64       // how many of the requests or connections something strikes, 0 to 1
 	Faults  []Fault       // what may strike, all alike; none is [Every]
-	// Spare exempts requests from faults, by method and path, for what a test
-	// does not ask of its client. Only [HTTP] asks it.
-	Spare func(method, path string) bool
+	// Spare, which may be nil, sees each request before it is passed on, and
+	// exempts it from faults if it returns true. Only [HTTP] asks it.
+	Spare func(r *http.Request) bool
 }
 
 // dice decide what strikes, and remember it. Safe for concurrent use.

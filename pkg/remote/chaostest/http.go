@@ -51,7 +51,7 @@ func (p *HTTPProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fault, chance := p.roll()
-	if p.o.Spare != nil && p.o.Spare(r.Method, r.URL.Path) {
+	if p.o.Spare != nil && p.o.Spare(r) {
 		fault = ""
 	}
 	time.Sleep(p.o.Latency)

@@ -53,3 +53,16 @@ func (s *Server) Objects(ctx context.Context, prefix string) (map[string]int64, 
 	}
 	return found, nil
 }
+
+// Uploads lists the keys of uploads in parts that were begun and not ended.
+func (s *Server) Uploads(ctx context.Context) ([]string, error) {
+	out, err := s.client().ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: &s.Bucket})
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, u := range out.Uploads {
+		keys = append(keys, aws.ToString(u.Key))
+	}
+	return keys, nil
+}
