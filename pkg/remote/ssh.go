@@ -34,6 +34,8 @@ const (
 	sshListPage = 100
 	// sshListers is how many folders are read at a time.
 	sshListers = 16
+	// sshMakeTries is how often a folder is made that is not there.
+	sshMakeTries = 4
 	// sshDeletePart is how many deletions are sent at a time.
 	sshDeletePart = 64
 	// sshMinPart is the least part of a large value that is worth its round
@@ -468,7 +470,7 @@ func (b *sshBackend) checkLength(ctx context.Context, s *sftpSession, p string, 
 // create opens a new file, and makes the folders it lies in if they are not
 // there: to find that out costs nothing where they are.
 func (b *sshBackend) create(ctx context.Context, s *sftpSession, tmp string) (string, error) {
-	for made := false; ; made = true {
+	for made := 0; ; made++ {
 		r, err := s.openCall(tmp, fxfWrite|fxfCreat|fxfExcl).waitOr(ctx, func(r sftpReply) {
 			if r.typ == fxpHandle {
 				d := decoder{b: r.data}
@@ -477,7 +479,8 @@ func (b *sshBackend) create(ctx context.Context, s *sftpSession, tmp string) (st
 			}
 			r.free()
 		})
-		if !made && (isStatus(err, fxNoSuchFile) || isStatus(err, fxFailure) && isStatus(b.orMissing(ctx, s, tmp, err), fxNoSuchFile)) {
+		// Another process may remove a folder that is empty yet.
+		if made < sshMakeTries && (isStatus(err, fxNoSuchFile) || isStatus(err, fxFailure) && isStatus(b.orMissing(ctx, s, tmp, err), fxNoSuchFile)) {
 			if err := b.makeFolder(ctx, s, path.Dir(tmp)); err != nil {
 				return "", err
 			}
@@ -665,7 +668,8 @@ func (b *sshBackend) tidy() {
 	}
 }
 
-// Delete removes files, many at a time. Folders stay.
+// Delete removes files, many at a time, and folders that become empty but for
+// those of objects, which others may be about to write to.
 func (b *sshBackend) Delete(ctx context.Context, keys []string) error {
 	paths := make([]string, len(keys))
 	for i, k := range keys {
@@ -682,7 +686,52 @@ func (b *sshBackend) Delete(ctx context.Context, keys []string) error {
 			return b.with(gctx, func(s *sftpSession) error { return b.remove(gctx, s, part) })
 		})
 	}
-	return orCtx(ctx, g.Wait())
+	if err := g.Wait(); err != nil {
+		return orCtx(ctx, err)
+	}
+	return b.prune(ctx, keys)
+}
+
+// prune removes the folders of keys that have become empty, the deepest first.
+func (b *sshBackend) prune(ctx context.Context, keys []string) error {
+	levels := map[int]map[string]bool{} // by depth
+	deepest := 0
+	for _, k := range keys {
+		if _, isObject := object.ParseKey(k); isObject {
+			continue
+		}
+		for dir := path.Dir(k); dir != "."; dir = path.Dir(dir) {
+			depth := strings.Count(dir, "/")
+			if levels[depth] == nil {
+				levels[depth] = map[string]bool{}
+			}
+			if levels[depth][dir] {
+				break
+			}
+			levels[depth][dir] = true
+			deepest = max(deepest, depth)
+		}
+	}
+	if len(levels) == 0 {
+		return nil
+	}
+	return b.with(ctx, func(s *sftpSession) error {
+		for depth := deepest; depth >= 0; depth-- {
+			var calls []*sftpCall
+			for dir := range levels[depth] {
+				calls = append(calls, s.pathCall(fxpRmdir, b.o.base+dir))
+			}
+			for _, c := range calls {
+				// One that is not empty stays, whatever the server's word for it.
+				if err := c.ok(ctx); err != nil && ctx.Err() != nil {
+					return ctx.Err()
+				} else if s.broken() {
+					return nil // the files are gone, which is what was asked for
+				}
+			}
+		}
+		return nil
+	})
 }
 
 func (b *sshBackend) remove(ctx context.Context, s *sftpSession, paths []string) error {

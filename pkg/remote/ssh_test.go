@@ -977,6 +977,27 @@ func TestSSHStaleFiles(t *testing.T) {
 	}
 }
 
+// Folders that become empty go with their last file, but for those of objects.
+func TestSSHPrunes(t *testing.T) {
+	t.Parallel()
+	s := sshserver.New(t, sshserver.Options{})
+	b := openSSHWith(t, s.Server, s.Options(), Env{})
+	object := "files/md5/00/112233445566778899aabbccddeeff"
+	for _, k := range []string{"a/b/c/1", "a/b/2", "d/3", "d/4", object} {
+		if err := putBytes(t.Context(), b, k, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Delete(t.Context(), []string{"a/b/c/1", "a/b/2", "d/3", object, "x/never"}); err != nil {
+		t.Fatal(err)
+	}
+	for dir, there := range map[string]bool{"a": false, "d": true, "files/md5/00": true, "x": false, "": true} {
+		if _, err := os.Stat(filepath.Join(s.Dir, dir)); (err == nil) != there {
+			t.Errorf("folder %q: %v", dir, err)
+		}
+	}
+}
+
 // A server without OpenSSH's rename does not replace; then the old value goes first.
 func TestSSHPlainRename(t *testing.T) {
 	t.Parallel()

@@ -351,7 +351,8 @@ func (l *sshLogin) parseKey(path string, b []byte, must bool) (ssh.Signer, error
 			return publicOnly{pub}, nil
 		}
 		if must {
-			return nil, errs.New(errs.Config, "key file %q: %s", path, oneLine(err.Error()))
+			return nil, errs.WithHint(errs.New(errs.Config, "key file %q: %s", path, oneLine(err.Error())),
+				"If it is a private key in another format: ssh-keygen -p -f %q rewrites it in OpenSSH's.", path)
 		}
 		l.notes = append(l.notes, fmt.Sprintf("%s cannot be read as a key", path))
 		return nil, nil

@@ -621,8 +621,14 @@ func (t *transfer) jobs() int {
 	if t.o.Jobs > 0 {
 		n = min(n, t.o.Jobs)
 	}
-	return n
+	return min(n, max(1, (openFiles()-reservedFiles)/filesPerJob))
 }
+
+// Where descriptors are scarce, fewer objects are under way.
+const (
+	reservedFiles = 16 // open whatever the number of jobs
+	filesPerJob   = 3  // a file, its folder, a connection
+)
 
 // copier is a Writer that knows a shorter way from some stores, for objects
 // that its own store lacks.
