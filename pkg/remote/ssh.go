@@ -471,14 +471,7 @@ func (b *sshBackend) checkLength(ctx context.Context, s *sftpSession, p string, 
 // there: to find that out costs nothing where they are.
 func (b *sshBackend) create(ctx context.Context, s *sftpSession, tmp string) (string, error) {
 	for made := 0; ; made++ {
-		r, err := s.openCall(tmp, fxfWrite|fxfCreat|fxfExcl).waitOr(ctx, func(r sftpReply) {
-			if r.typ == fxpHandle {
-				d := decoder{b: r.data}
-				s.handleCall(fxpClose, d.str()).forget()
-				s.pathCall(fxpRemove, tmp).forget()
-			}
-			r.free()
-		})
+		r, err := b.openTemp(ctx, s, tmp)
 		// Another process may remove a folder that is empty yet.
 		if made < sshMakeTries && (isStatus(err, fxNoSuchFile) || isStatus(err, fxFailure) && isStatus(b.orMissing(ctx, s, tmp, err), fxNoSuchFile)) {
 			if err := b.makeFolder(ctx, s, path.Dir(tmp)); err != nil {
@@ -502,6 +495,39 @@ func (b *sshBackend) create(ctx context.Context, s *sftpSession, tmp string) (st
 	}
 }
 
+// openTemp makes a temporary file. If ctx ends meanwhile, it waits a little for
+// the file to be removed again: who interrupts a transfer closes the connection next.
+func (b *sshBackend) openTemp(ctx context.Context, s *sftpSession, tmp string) (sftpReply, error) {
+	gone := make(chan struct{})
+	r, err := s.openCall(tmp, fxfWrite|fxfCreat|fxfExcl).waitOr(ctx, func(r sftpReply) {
+		defer r.free()
+		if r.typ != fxpHandle {
+			close(gone)
+			return
+		}
+		d := decoder{b: r.data}
+		s.handleCall(fxpClose, d.str()).forget()
+		removed := s.pathCall(fxpRemove, tmp)
+		go func() {
+			defer close(gone)
+			tctx, cancel := context.WithTimeout(context.Background(), sshTidyTime)
+			defer cancel()
+			_ = removed.ok(tctx)
+		}()
+	})
+	if err != nil && err == ctx.Err() {
+		patience := time.NewTimer(sshTidyTime)
+		defer patience.Stop()
+		select {
+		case <-gone:
+		case <-patience.C:
+		case <-s.conn.ended:
+			b.orphan(tmp)
+		}
+	}
+	return r, err
+}
+
 // makeFolder makes a folder and those above it.
 func (b *sshBackend) makeFolder(ctx context.Context, s *sftpSession, dir string) error {
 	err := s.pathCall(fxpMkdir, dir).ok(ctx)
@@ -520,6 +546,8 @@ func (b *sshBackend) makeFolder(ctx context.Context, s *sftpSession, dir string)
 		return nil
 	} else if serr == nil {
 		return errs.New(errs.Conflict, "%s is not a folder", dir)
+	} else if _, answered := statusCode(serr); !answered {
+		return serr
 	}
 	return err
 }

@@ -998,6 +998,49 @@ func TestSSHPrunes(t *testing.T) {
 	}
 }
 
+// Uploads that are interrupted leave nothing, however far they are.
+func TestSSHInterrupted(t *testing.T) {
+	t.Parallel()
+	s := sshserver.New(t, sshserver.Options{})
+	for i := range 20 {
+		b := openSSHWith(t, s.Server, s.Options(), Env{})
+		wantLogin(t, b)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		const n = 16
+		for j := range n {
+			go func() {
+				v := objecttest.Bytes(uint64(j), 50_000)
+				src := io.MultiReader(bytes.NewReader(v[:1000]), readerFunc(func([]byte) (int, error) {
+					if j == i%n {
+						cancel()
+					}
+					return 0, io.EOF
+				}), bytes.NewReader(v[1000:]))
+				done <- b.Put(ctx, fmt.Sprintf("%d/%d", i, j), 50_000, src)
+			}()
+		}
+		for range n {
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) && !errs.Is(err, errs.Corrupt) {
+				t.Errorf("put: %v", err)
+			}
+		}
+		cancel()
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, size := range filesOf(t, s.Dir) {
+		if isTemp(filepath.Base(name)) || size != 50_000 {
+			t.Errorf("left over: %s with %d bytes", name, size)
+		}
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 // A server without OpenSSH's rename does not replace; then the old value goes first.
 func TestSSHPlainRename(t *testing.T) {
 	t.Parallel()
