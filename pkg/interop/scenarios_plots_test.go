@@ -4,6 +4,8 @@ package interop
 
 const ownPage = "cairn's page is its own: it holds Vega instead of fetching it"
 
+const keepsLayout = "DVC sorts the stage's plots and writes anew what it changes; cairn changes the properties and nothing else"
+
 const sortsPictures = "DVC cannot put pictures in order of which only some have a number for a name"
 
 // plotFiles are data files in every language, good and bad.
@@ -89,6 +91,32 @@ var plotScenarios = []scenario{
 	{"plots of data in the cache", steps(repo(write("d/a.csv", "x,y\n1,2\n"), write("d/s/b.json", `[{"q": 1}]`), write("m.csv", "x,y\n3,4\n"), dvc("add", "-q", "d", "m.csv"), write("dvc.yaml", "plots:\n- d\n- m.csv: {x: x, y: y}\n"), commit("one"), git("tag", "v1"),
 		write("m.csv", "x,y\n5,6\n"), rm("d/a.csv"), write("d/c.csv", "x,y\n7,8\n"), dvc("add", "-q", "d", "m.csv"), commit("two")),
 		plots("show", "--json"), plots("diff", "--json", "v1"), rm("m.csv", "d"), plots("show", "--json"), plots("diff", "--json", "v1", "HEAD"), plots("show", "--json", "d"), plots("show", "--json", "d/c.csv"))},
+	{"plots of stages", steps(repo(write("params.yaml", "name: curve\nlist: [a, b]\n"), write("dvc.yaml", `stages:
+  one:
+    wdir: w
+    cmd: mkdir -p plots && printf 'x,y\n1,2\n' > plots/a.csv && printf 'x\ty\n3\t4\n' > plots/b.tsv && printf '[{"q":5}]' > ../top.json
+    plots:
+    - plots: {x: x, y: y, template: simple}
+    - ../top.json
+  each:
+    foreach: ${list}
+    do:
+      cmd: mkdir -p out && printf 'v\n1\n2\n' > out/${item}.csv
+      plots:
+      - out/${item}.csv: {cache: false, title: "of ${item}", x_label: n}
+plots:
+- ${name}:
+    x: x
+    y: {w/plots/a.csv: y, w/plots/b.tsv: y}
+- w/plots: {y_label: mine}
+- out
+`), write("nested/dvc.yaml", "plots:\n- live/metrics: {x: step}\n- live/images\n- curve: {x: step, y: {live/metrics/acc.tsv: acc}}\n"),
+		write("nested/live/metrics/acc.tsv", "step\tacc\n0\t0.5\n1\t0.75\n"), write("nested/live/metrics/train/loss.tsv", "step\tloss\n0\t2\n"), write("nested/live/images/pic/0.png", "0"), write("nested/live/images/pic/1.png", "1"), write("nested/live/images/c.jpg", "c")),
+		mkdir("w"), dvc("repro", "-q"), plots("show", "--json"), commit("one"), plots("show", "--json", "curve"), plots("show", "--json", "nested/dvc.yaml::curve", "out"), dvcIn("nested", "plots", "show", "--json"), rm("w/plots", "out"), plots("show", "--json"), plots("diff", "--json", "HEAD"), wipeCache(), plots("show", "--json", "w/plots").stdoutMayDiffer(remembers), plots("diff", "--json", "HEAD", "--targets", "w/plots/a.csv"),
+		plots("diff", "--json", "--split", "HEAD", "--targets", "nested/live", "top.json"), plots("modify", "w/plots", "--title", "All").fileMayDiffer("w/dvc.yaml", keepsLayout), plots("modify", "out/a.csv", "--title", "no"), dvcIn("nested", "plots", "modify", "../top.json", "-x", "q").fileMayDiffer("w/dvc.yaml", keepsLayout), plots("show", "--json", "w/plots", "top.json").stdoutMayDiffer(remembers))},
+	{"plots of broken stage files", steps(repo(plotFiles(), write("dvc.yaml", "plots:\n- loss.csv\n"), commit("good"), git("tag", "good"), write("dvc.yaml", "plots: [\n"), commit("syntax"), git("tag", "syntax"), write("dvc.yaml", "plots:\n- loss.csv: {z: 1}\nmore: 1\n"), commit("schema"), git("tag", "schema"),
+		write("dvc.yaml", "plots:\n- ${nowhere}\n"), commit("template"), git("tag", "template"), write("dvc.yaml", "plots:\n- roc.json\n")),
+		plots("diff", "--json", "good", "syntax"), plots("diff", "--json", "good", "schema"), plots("diff", "--json", "good", "template"), plots("diff", "--json", "schema", "--targets", "loss.csv"), plots("diff", "syntax", "schema"), git("checkout", "-q", "-f", "schema"), plots("show", "--json"), plots("show"), plots("show", "--json", "loss.csv"))},
 	{"plots templates", steps(repo(write("a.csv", "x,y\n1,2\n")), plots("templates"), plots("templates", "simple"), plots("templates", "linear"), plots("templates", "smooth"), plots("templates", "confusion"), plots("templates", "confusion_normalized"), plots("templates", "scatter"),
 		plots("templates", "scatter_jitter"), plots("templates", "bar_horizontal"), plots("templates", "bar_horizontal_sorted"), plots("templates", "nope"),
 		write(".dvc/plots/mine.json", `{"data": {"values": "<DVC_METRIC_DATA>"}, "m": ["<DVC_METRIC_X>", {"t": "about <DVC_METRIC_TITLE>"}], "w": "<DVC_METRIC_PLOT_WIDTH>"}`), write("nodata.json", `{"m": "<DVC_METRIC_X>"}`), write("plain.json", `{"data": {"values": "<DVC_METRIC_DATA>"}, "y": "<DVC_METRIC_Y>"}`), write("bad.json", "{"),

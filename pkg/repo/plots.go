@@ -199,7 +199,7 @@ func (c *plotReader) revision(ctx context.Context, v *Revision, name string) (re
 		if ctx.Err() != nil {
 			return rev, false, ctx.Err()
 		}
-		rev.Err = err
+		rev.Err = c.r.plotsError(v, err)
 		return rev, true, nil
 	}
 	rev.Configs = d.configs
@@ -210,7 +210,10 @@ func (c *plotReader) revision(ctx context.Context, v *Revision, name string) (re
 				if _, ok := rev.Sources[file]; ok {
 					continue
 				}
-				src := c.source(ctx, v, file, outs)
+				src := plot.Source{Err: c.absence(c.r.plotPath(file), d.unlisted[file])}
+				if src.Err == nil {
+					src = c.source(ctx, v, file, outs)
+				}
 				if ctx.Err() != nil {
 					return rev, false, ctx.Err()
 				}
@@ -219,7 +222,35 @@ func (c *plotReader) revision(ctx context.Context, v *Revision, name string) (re
 			}
 		}
 	}
-	return rev, failed || d.failed, nil
+	return rev, failed, nil
+}
+
+// plotsError gives a broken stage file the class and words that clients of
+// DVC's JSON know.
+func (r *Repo) plotsError(v *Revision, err error) error {
+	fe, ok := errors.AsType[*pipeline.FileError](err)
+	switch {
+	case !ok:
+		// Without the line, which is part of our words only.
+		if i := strings.Index(err.Error(), "failed to parse '"); i >= 0 {
+			return &plot.Failure{Type: "ResolveError", Msg: err.Error()[i:], Err: err}
+		}
+		return err
+	case fe.Syntax:
+		return &plot.Failure{Type: "YAMLSyntaxError", Msg: "unable to read: '" + r.plotID(fe.File) + "', YAML file structure is corrupted", Err: err}
+	}
+	shown := r.plotID(fe.File)
+	if !strings.HasPrefix(shown, "../") {
+		shown = "./" + shown
+	}
+	msg := "'" + shown + "' validation failed"
+	if !v.IsWorkspace() {
+		msg += " in revision '" + v.SHA[:min(7, len(v.SHA))] + "'"
+	}
+	if len(fe.Problems) > 1 {
+		msg += fmt.Sprintf(": %d errors", len(fe.Problems))
+	}
+	return &plot.Failure{Type: "YAMLValidationError", Msg: msg, Err: err}
 }
 
 // source reads a file of data.
@@ -255,6 +286,12 @@ func (c *plotReader) source(ctx context.Context, v *Revision, file string, outs 
 
 // absence gives a file that is not there DVC's words.
 func (c *plotReader) absence(rel string, err error) error {
+	if _, ok := errors.AsType[*UnavailableError](err); ok {
+		return &plot.Failure{Type: "FileNotFoundError", Msg: "[Errno 2] No storage files available: '" + rel + "'", Err: err}
+	}
+	if errs.Is(err, errs.NotFound) && !errors.Is(err, fs.ErrNotExist) {
+		return &plot.Failure{Type: "FileNotFoundError", Msg: err.Error(), Err: err}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return &plot.Failure{Type: "FileNotFoundError", Msg: "[Errno 2] No such file or directory: '" + rel + "'", Err: err}
 	}
@@ -287,7 +324,8 @@ type plotDefinitions struct {
 	props   *yamlfmt.Map
 	targets []plotTarget
 	configs []plot.Config
-	failed  bool // the files of a folder could not be listed
+	// unlisted are folders whose files could not be listed, by id.
+	unlisted map[string]error
 }
 
 // plotTarget is a target: the beginning of an id, and a path.
@@ -442,7 +480,12 @@ func (d *plotDefinitions) unpack(ctx context.Context, config, id string, props *
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		d.failed = true
+		// What the folder holds is not known: said in place of its files.
+		if d.unlisted == nil {
+			d.unlisted = map[string]error{}
+		}
+		d.unlisted[id] = err
+		d.define(config, id, merged(props, nil))
 		return nil
 	}
 	for _, f := range files {
