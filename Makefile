@@ -1,4 +1,4 @@
-# make build test lint interop fuzz bench demo docs install cross
+# make build test lint interop fuzz bench bench-remotes demo docs install cross
 #
 # build, test and demo need Go and git only. lint fetches staticcheck; interop
 # needs the real DVC, named by CAIRN_DVC.
@@ -22,7 +22,7 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLA
 # the race detector, where there is the C compiler that it needs.
 RACE := ./pkg/object/... ./pkg/cache/... ./pkg/remote/... ./pkg/index/... ./pkg/disk/... ./pkg/repo/...
 
-.PHONY: build test race lint interop fuzz bench demo docs install cross clean
+.PHONY: build test race lint interop fuzz bench bench-remotes demo docs install cross clean
 
 build:
 	$(BUILD) -o bin/cairn ./cmd/cairn
@@ -60,6 +60,10 @@ bench: build
 	else \
 		$(GO) test -run '^$$' -bench . -benchmem ./...; \
 	fi
+
+# Against DVC and rclone on loopback servers; see the script for its options.
+bench-remotes: build
+	python3 .ci/bench_remotes.py --cairn $(CURDIR)/bin/cairn $(BENCHREMOTESFLAGS)
 
 demo: build
 	.ci/demo.sh bin/cairn
