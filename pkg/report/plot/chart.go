@@ -449,9 +449,10 @@ func niceScale(lo, hi float64, n int, tight bool) scale {
 		// Numbers so close together that floating point has none between.
 		return scale{lo, hi, []tick{{lo, plainNumber(lo)}, {hi, plainNumber(hi)}}}
 	}
-	first, last := math.Ceil(lo/step), math.Floor(hi/step)
+	const near = 1e-9 // of a step: what floating point makes of a round number
+	first, last := math.Ceil(lo/step-near), math.Floor(hi/step+near)
 	if !tight {
-		first, last = math.Floor(lo/step), math.Ceil(hi/step)
+		first, last = math.Floor(lo/step+near), math.Ceil(hi/step-near)
 		lo, hi = min(lo, first*step), max(hi, last*step)
 	}
 	s := scale{lo: lo, hi: hi}
