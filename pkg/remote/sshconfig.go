@@ -167,7 +167,7 @@ func (f *sshFinder) directive(path, keyword string, args []string, active, outer
 // match evaluates the criteria of a Match line.
 func (f *sshFinder) match(args []string) (bool, error) {
 	if len(args) == 0 {
-		return false, errors.New("Match needs a criterion")
+		return false, errors.New("no criterion of Match")
 	}
 	for i := 0; i < len(args); i++ {
 		word, not := strings.CutPrefix(strings.ToLower(args[i]), "!")
@@ -188,7 +188,7 @@ func (f *sshFinder) match(args []string) (bool, error) {
 		case "host", "originalhost", "user", "localuser", "exec", "localnetwork", "tagged", "command", "version", "sessiontype":
 			if !inline {
 				if i++; i >= len(args) {
-					return false, fmt.Errorf("Match %s needs a value", word)
+					return false, fmt.Errorf("criterion %q of Match needs a value", word)
 				}
 				value = args[i]
 			}
@@ -197,7 +197,7 @@ func (f *sshFinder) match(args []string) (bool, error) {
 				return false, err
 			}
 		default:
-			return false, fmt.Errorf("Match has no criterion %q", word)
+			return false, fmt.Errorf("unknown criterion %q of Match", word)
 		}
 		if ok == not {
 			return false, nil
@@ -237,7 +237,7 @@ func (f *sshFinder) criterion(word, value string) (bool, error) {
 		cmd := shellCommand(context.Background(), command)
 		var exit *exec.ExitError
 		if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
-			return false, fmt.Errorf("Match exec: %w", err)
+			return false, fmt.Errorf("program of Match exec: %w", err)
 		} else {
 			return err == nil, nil
 		}

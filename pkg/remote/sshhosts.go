@@ -25,7 +25,6 @@ import (
 type sshHostKeys struct {
 	o     *sshTarget
 	known []knownKey // of this host
-	tried []string   // the files, for messages
 
 	// suspect is set for a changed key that StrictHostKeyChecking=no lets
 	// pass: no password is sent to such a server.
