@@ -29,6 +29,7 @@ var verbs = []func(*App) *cobra.Command{
 	newImportURL,
 	newUpdate,
 	newGet,
+	newArtifacts,
 	newGetURL,
 	newRemove,
 	newMove,

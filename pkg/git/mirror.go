@@ -178,7 +178,8 @@ func initBare(dir string) error {
 			return err
 		}
 	}
-	const text = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
+	const text = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n" +
+		"[remote \"" + mirrorRemote + "\"]\n\tpromisor = true\n"
 	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -363,6 +364,13 @@ func (m *Mirror) Fetch(ctx context.Context, rev string) (string, error) {
 	defer again.Close()
 	if rev == "" {
 		rev = sha
+	}
+	if base, _, _ := splitSteps(rev); base == "HEAD" || base == "@" {
+		// HEAD is the other side's, not the mirror's.
+		if sha, _, err = m.Tip(ctx, ""); err != nil {
+			return "", err
+		}
+		rev = sha + rev[len(base):]
 	}
 	return again.Resolve(ctx, rev)
 }
