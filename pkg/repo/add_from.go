@@ -151,7 +151,7 @@ func (r *Repo) bringFrom(ctx context.Context, o AddOptions, a *addition, s *inde
 
 // sendFrom sends the data to a remote.
 func (r *Repo) sendFrom(ctx context.Context, o AddOptions, a *addition, s *index.Scanner, name string) error {
-	store, _, err := r.openRemote(ctx, o.Remote)
+	store, _, err := r.openRemoteJobs(ctx, o.Remote, o.RemoteJobs)
 	if err != nil {
 		return err
 	}

@@ -214,11 +214,21 @@ func goOn(err error) (later []error, stop error) {
 
 // openRemote opens a remote by name, "" being the default.
 func (r *Repo) openRemote(ctx context.Context, name string) (object.Store, string, error) {
+	return r.openRemoteJobs(ctx, name, 0)
+}
+
+// openRemoteJobs is openRemote with so many requests at the same time; 0 is what
+// the configuration or the driver says.
+func (r *Repo) openRemoteJobs(ctx context.Context, name string, jobs int) (object.Store, string, error) {
 	cfg, err := r.remoteConfig(name)
 	if err != nil {
 		return nil, "", err
 	}
-	s, err := remote.Open(ctx, remoteSettings(cfg), r.remoteEnv())
+	c := remoteSettings(cfg)
+	if jobs > 0 {
+		c.Jobs = jobs
+	}
+	s, err := remote.Open(ctx, c, r.remoteEnv())
 	return s, cfg.Name, err
 }
 
@@ -405,7 +415,7 @@ func (r *Repo) push(ctx context.Context, o CloudOptions) (PushResult, error) {
 			return res, err
 		}
 	}
-	src, err := r.pushSource(ctx, o.From)
+	src, err := r.pushSource(ctx, o)
 	if err != nil {
 		return res, err
 	}
@@ -416,7 +426,7 @@ func (r *Repo) push(ctx context.Context, o CloudOptions) (PushResult, error) {
 		}
 	}
 	for _, w := range list {
-		store, _, err := r.openRemote(ctx, w.remote)
+		store, _, err := r.openRemoteJobs(ctx, w.remote, o.Jobs)
 		if err != nil {
 			return res, err
 		}
@@ -430,11 +440,11 @@ func (r *Repo) push(ctx context.Context, o CloudOptions) (PushResult, error) {
 }
 
 // pushSource is the cache, with a remote behind it if one is named.
-func (r *Repo) pushSource(ctx context.Context, from string) (object.Store, error) {
-	if from == "" {
+func (r *Repo) pushSource(ctx context.Context, o CloudOptions) (object.Store, error) {
+	if o.From == "" {
 		return r.Cache, nil
 	}
-	s, name, err := r.openRemote(ctx, from)
+	s, name, err := r.openRemoteJobs(ctx, o.From, o.Jobs)
 	if err != nil {
 		return nil, err
 	}
@@ -530,7 +540,7 @@ func (r *Repo) fetchFrom(ctx context.Context, w *wanted, o CloudOptions, res *Fe
 	if whole, err := r.haveAll(ctx, w.bundles); err != nil || whole && !o.VerifyRemote {
 		return err
 	}
-	store, err := r.openSources(ctx, w.remote, o.Remote != "" || o.VerifyRemote)
+	store, err := r.openSources(ctx, w.remote, o.Jobs, o.Remote != "" || o.VerifyRemote)
 	if err != nil {
 		return err
 	}
@@ -644,7 +654,7 @@ func (r *Repo) StatusCloud(ctx context.Context, o CloudOptions) (CloudStatus, er
 		return res, err
 	}
 	for _, w := range list {
-		store, name, err := r.openRemote(ctx, w.remote)
+		store, name, err := r.openRemoteJobs(ctx, w.remote, o.Jobs)
 		if err != nil {
 			return res, err
 		}

@@ -17,8 +17,8 @@ import (
 // openSources opens what objects are read from: the remote name, "" being the
 // default, and after it those of cairn.read_remotes, for what it lacks. only
 // leaves them out: who names a remote on the command line means that one.
-// Remotes that cannot be opened are left out with a warning, unless it is all.
-func (r *Repo) openSources(ctx context.Context, name string, only bool) (object.Store, error) {
+// jobs is as for openRemoteJobs. Remotes that cannot be opened are left out with a warning, unless it is all.
+func (r *Repo) openSources(ctx context.Context, name string, jobs int, only bool) (object.Store, error) {
 	names := []string{name}
 	if name == "" {
 		cfg, err := r.remoteConfig("")
@@ -42,13 +42,13 @@ func (r *Repo) openSources(ctx context.Context, name string, only bool) (object.
 		}
 	}
 	if len(names) == 1 {
-		s, _, err := r.openRemote(ctx, names[0])
+		s, _, err := r.openRemoteJobs(ctx, names[0], jobs)
 		return s, err
 	}
 	var links []remote.Link
 	var failed []error
 	for _, n := range names {
-		s, _, err := r.openRemote(ctx, n)
+		s, _, err := r.openRemoteJobs(ctx, n, jobs)
 		if err != nil {
 			failed = append(failed, err)
 			continue
