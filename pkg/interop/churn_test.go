@@ -38,6 +38,15 @@ func TestChurn(t *testing.T) {
 	sameChurn(t, "first run", dvc, cairn)
 	sameChurn(t, "first run, two at a time", dvc, beside)
 
+	// Both show the same metrics; cairn checks the conditions that DVC leaves alone.
+	a, b := dvc.runTool("", "", nil, "metrics", "show", "--json"), cairn.runTool("", "", nil, "metrics", "show", "--json")
+	if a.Exit != 0 || b.Exit != 0 || !sameJSON(a.Stdout, b.Stdout) {
+		t.Errorf("metrics: %s %s\n%s %s", dvc.name, a.Stdout, cairn.name, b.Stdout)
+	}
+	if out := cairn.runTool("", "", nil, "metrics", "check"); out.Exit != 0 || !strings.Contains(out.Stdout, "met") {
+		t.Errorf("metrics check: exit %d\n%s%s", out.Exit, out.Stdout, out.Stderr)
+	}
+
 	// Each finds the other's work up to date.
 	cairn.install(dvcTool, "dvc")
 	dvc.install(cairnTool, "cairn")
@@ -59,7 +68,7 @@ func TestChurn(t *testing.T) {
 	} {
 		editChurn(t, edit, cairn, dvc)
 	}
-	a, b := dvc.runTool("", "", nil, "repro"), cairn.runTool("", "", nil, "repro")
+	a, b = dvc.runTool("", "", nil, "repro"), cairn.runTool("", "", nil, "repro")
 	if a.Exit != 0 || b.Exit != 0 || strings.Count(a.Stdout, "didn't change, skipping") != 4 || ranStages(a.Stdout) != ranStages(b.Stdout) {
 		t.Errorf("another model: %s exit %d\n%s%s\n%s exit %d\n%s%s", dvc.name, a.Exit, a.Stdout, a.Stderr, cairn.name, b.Exit, b.Stdout, b.Stderr)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cairndata/cairn/pkg/errs"
@@ -95,6 +96,11 @@ func (r *Repo) CheckMetrics(ctx context.Context, o CheckOptions) (CheckResult, e
 		}
 		res.OK = res.OK && m.State == report.Met
 		res.Conditions = append(res.Conditions, m)
+	}
+	if slices.ContainsFunc(res.Conditions, func(m CheckedMetrics) bool { return m.State == report.Missing }) {
+		for _, f := range c.unread {
+			r.warn("'%s' was not read: %v", f.Path, f.Err)
+		}
 	}
 	return res, nil
 }
@@ -190,6 +196,7 @@ type checker struct {
 	base     *Base
 	now, was []metricsFile
 	known    map[string]bool // paths read
+	unread   []report.FileValues
 }
 
 type metricsFile struct {
@@ -243,7 +250,7 @@ func (c *checker) readFiles(ctx context.Context, targets []string) error {
 			if f.Err == nil {
 				*side = append(*side, metricsFile{rel, report.Flatten(f.Values)})
 			} else if i == 0 && targets == nil {
-				c.repo.warn("'%s' was not read: %v", f.Path, f.Err)
+				c.unread = append(c.unread, f)
 			}
 		}
 	}
