@@ -20,6 +20,17 @@ func TestMarkdownCode(t *testing.T) {
 	}
 }
 
+func TestCellCode(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{
+		"a|b": "`a\\|b`", "|": "`\\|`", `a\b`: "`a\\b`", `\|<i>`: "<code>&#92;&#124;&#60;i&#62;</code>", `ä\\|`: "<code>ä&#92;&#92;&#124;</code>",
+	} {
+		if got := cellCode(s); got != want {
+			t.Errorf("%q: %s, want %s", s, got, want)
+		}
+	}
+}
+
 // hostile is a name that would do harm wherever it is taken for markup.
 const hostile = "`|<script>alert(1)</script>\n# x ![i](http://e)" + "\x1b[2J```"
 

@@ -194,6 +194,25 @@ func MarkdownCode(s string) string {
 	return fence + s + fence
 }
 
+// cellCode is MarkdownCode for a cell of a table. Readers differ in what a bar
+// after two backslashes is, so a name with such is spelled by numbers.
+func cellCode(s string) string {
+	if !strings.Contains(s, `\|`) {
+		return escapeBar(MarkdownCode(s))
+	}
+	var b strings.Builder
+	b.WriteString("<code>")
+	for _, r := range s {
+		if r < 0x80 && !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9') {
+			fmt.Fprintf(&b, "&#%d;", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	b.WriteString("</code>")
+	return b.String()
+}
+
 func escapeBar(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
 func pad(s string, width int, a Align) string {
@@ -230,7 +249,7 @@ func (t *Table) WriteText(w io.Writer) error {
 // WriteMarkdown writes a table as GitHub renders it, with an empty line after
 // it, as DVC's --md does.
 func (t *Table) WriteMarkdown(w io.Writer) error {
-	g := t.grid(escapeBar, func(s string) string { return escapeBar(MarkdownCode(s)) })
+	g := t.grid(escapeBar, cellCode)
 	var b strings.Builder
 	line := func(cells []string) {
 		for i, c := range cells {
