@@ -153,14 +153,19 @@ func (r *Repo) conditions(ctx context.Context, texts []string) ([]condition, err
 // checksOf returns the conditions in a stage's meta.cairn.check: a text or a
 // list of texts.
 func checksOf(s *pipeline.Stage) ([]string, error) {
-	v := s.Meta
-	for _, key := range []string{"cairn", "check"} {
-		m, ok := v.(*yamlfmt.Map)
-		if !ok {
-			return nil, nil
-		}
-		v, _ = m.Get(key)
+	meta, _ := s.Meta.(*yamlfmt.Map)
+	own, _ := meta.Get("cairn")
+	m, ok := own.(*yamlfmt.Map)
+	if !ok {
+		return nil, nil // repro says what it thinks of anything else
 	}
+	for key := range m.All() {
+		if !slices.Contains([]string{"check", "mutex", "resources"}, key) {
+			// A slip of the pen must not open the gate.
+			return nil, fmt.Errorf("there is no such key beside it as %q", key)
+		}
+	}
+	v, _ := m.Get("check")
 	switch v := v.(type) {
 	case nil:
 		return nil, nil

@@ -39,7 +39,7 @@ func parseLimits(s *pipeline.Stage) (limits, error) {
 	}
 	m, ok := v.(*yamlfmt.Map)
 	if !ok {
-		return l, bad("expected a mapping with mutex or resources")
+		return l, bad("expected a mapping with check, mutex or resources")
 	}
 	for key, v := range m.All() {
 		switch key {
@@ -62,8 +62,9 @@ func parseLimits(s *pipeline.Stage) (limits, error) {
 				}
 				l.needs[name] = n
 			}
+		case "check": // of CheckMetrics
 		default:
-			return l, bad("unknown key %q; there are mutex and resources", key)
+			return l, bad("unknown key %q; there are check, mutex and resources", key)
 		}
 	}
 	return l, nil

@@ -103,6 +103,7 @@ func TestLimits(t *testing.T) {
 		"{cairn: }":                              "",
 		"{cairn: {mutex: a, resources: {g: 1}}}": "",
 		"{cairn: {mutex: [a, b]}}":               "",
+		"{cairn: {mutex: a, check: [a > 1]}}":    "",
 		"{cairn: 1}":                             "expected a mapping",
 		"{cairn: {mutex: [1]}}":                  "list of names",
 		"{cairn: {mutx: a}}":                     `unknown key "mutx"`,
