@@ -308,7 +308,7 @@ func (st step) linesInAnyOrder(base, reason string) step {
 
 // scenarios is the table, filled by the scenarios_*_test.go files.
 var scenarios = [][]scenario{
-	nameScenarios, addScenarios, checkoutScenarios, remoteScenarios, statusScenarios, configScenarios, ignoreScenarios,
+	nameScenarios, addScenarios, checkoutScenarios, remoteScenarios, statusScenarios, configScenarios, ignoreScenarios, pipelineScenarios,
 	legacyScenarios, stageScenarios, gitScenarios, errorScenarios, metricsScenarios, plotScenarios,
 }
 
