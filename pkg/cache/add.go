@@ -125,8 +125,8 @@ func (w *Writer) addSmall(f *disk.File, st disk.Stat, a object.Algorithm) (objec
 	}
 	b := (*bp)[:n]
 	d := object.Sum(a, b)
-	if w.isPending(d) || w.holds(d, b) {
-		return d, nil
+	if held, err := w.hasBytes(d, b); held || err != nil {
+		return d, err
 	}
 	if n > 0 && w.shares(st) {
 		return d, w.addShared(f, st, d, b)

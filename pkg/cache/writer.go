@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"path"
 	"runtime"
 	"slices"
@@ -47,6 +49,8 @@ type Writer struct {
 	bytes   int64     // of pending
 	since   time.Time // when pending was empty
 	closed  bool
+	sums    map[object.Digest]uint64 // see sumIs
+	seed    maphash.Seed
 
 	checkpointing sync.Mutex
 }
@@ -88,6 +92,7 @@ func (c *Cache) BeginAdd() (*Writer, error) {
 	}
 	return &Writer{
 		c: c, root: root, staging: disk.NewStaging(root), pending: map[object.Digest]staged{}, since: time.Now(),
+		sums: map[object.Digest]uint64{}, seed: maphash.MakeSeed(),
 		whole: map[string]*wholeShard{}, wholeMost: c.spare / 2, // as many descriptors as shards may have
 	}, nil
 }
@@ -248,7 +253,7 @@ func (w *Writer) finish(f *disk.File, s staged, d object.Digest, size int64) err
 // pend records the bytes of d as staged; of two stagings one is dropped.
 func (w *Writer) pend(d object.Digest, s staged, size int64) error {
 	w.mu.Lock()
-	_, twice := w.pending[d]
+	first, twice := w.pending[d]
 	if !twice {
 		w.pending[d] = s
 		w.bytes += size
@@ -257,7 +262,11 @@ func (w *Writer) pend(d object.Digest, s staged, size int64) error {
 		len(w.pending)%1024 == 0 && time.Since(w.since) > checkpointTime
 	w.mu.Unlock()
 	if twice {
+		err := collision(d, first, s)
 		w.drop(nil, s)
+		if err != nil {
+			return err
+		}
 	}
 	if due && w.checkpointing.TryLock() {
 		defer w.checkpointing.Unlock()
@@ -279,6 +288,7 @@ func (w *Writer) checkpoint() error {
 		}
 	}
 	w.bytes, w.since = 0, time.Now()
+	clear(w.sums)
 	w.mu.Unlock()
 	// The absence of a folder of objects is no longer certain.
 	w.absent.Clear()
@@ -449,10 +459,43 @@ func (w *Writer) write(d object.Digest, b []byte) error {
 // PutBytes stores a small object that the caller has just hashed, such as a
 // manifest. A damaged object in its place is replaced.
 func (w *Writer) PutBytes(d object.Digest, b []byte) error {
-	if w.isPending(d) || w.holds(d, b) {
-		return nil
+	if held, err := w.hasBytes(d, b); held || err != nil {
+		return err
 	}
 	return w.write(d, b)
+}
+
+// hasBytes reports whether the batch or the cache has an object with exactly
+// these bytes. Other bytes of the same md5 are an error.
+func (w *Writer) hasBytes(d object.Digest, b []byte) (bool, error) {
+	if d.Algorithm() == object.MD5 && !w.sumIs(d, maphash.Bytes(w.seed, b)) {
+		return false, errCollision(d)
+	}
+	if w.isPending(d) {
+		return true, nil
+	}
+	switch w.holds(d, b) {
+	case heldWhole:
+		return true, nil
+	case heldOther:
+		if ok, err := w.c.Verify(context.Background(), d); d.Algorithm() == object.MD5 && err == nil && ok {
+			return false, errCollision(d)
+		}
+	}
+	return false, nil
+}
+
+// sumIs remembers a second sum of the small objects of a batch, and reports
+// whether it is the same as before: another content with the same md5 has
+// another one.
+func (w *Writer) sumIs(d object.Digest, sum uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	was, ok := w.sums[d]
+	if !ok {
+		w.sums[d] = sum
+	}
+	return !ok || was == sum
 }
 
 // stat is [Cache.Stat], which it asks only if the object's shard was there.
@@ -478,16 +521,16 @@ func (w *Writer) stat(d object.Digest) (disk.Stat, error) {
 }
 
 // holds is [Cache.holds], which it asks only if the object's shard was there.
-func (w *Writer) holds(d object.Digest, b []byte) bool {
+func (w *Writer) holds(d object.Digest, b []byte) held {
 	shard := [2]byte{byte(d.Algorithm()), d.First()}
 	if _, gone := w.absent.Load(shard); gone {
-		return false
+		return heldNot
 	}
-	ok, missing := w.c.holds(d, b)
-	if missing {
+	h := w.c.holds(d, b)
+	if h == heldNoShard {
 		w.absent.Store(shard, true)
 	}
-	return ok
+	return h
 }
 
 func checkPut(want, got object.Digest, size, n int64) error {
@@ -574,9 +617,7 @@ func (w *Writer) publish(objects map[object.Digest]staged) error {
 						return err
 					}
 				}
-				err := w.c.withShard(d, true, func(dir *disk.Dir, name string) error {
-					return s.dir.Rename(s.name, dir, name)
-				})
+				err := w.c.withShard(d, true, func(dir *disk.Dir, name string) error { return w.place(d, s, dir, name) })
 				if err != nil {
 					return err
 				}
@@ -585,6 +626,81 @@ func (w *Writer) publish(objects map[object.Digest]staged) error {
 		})
 	}
 	return g.Wait()
+}
+
+// place gives a staged object its name. What has the name already is replaced,
+// as it may be damaged, unless it is whole and another content with the same
+// md5.
+func (w *Writer) place(d object.Digest, s staged, dir *disk.Dir, name string) error {
+	if d.Algorithm() != object.MD5 {
+		return s.dir.Rename(s.name, dir, name)
+	}
+	err := s.dir.RenameNew(s.name, dir, name)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := collision(d, staged{dir: dir, name: name}, s); err != nil {
+		return err
+	}
+	return s.dir.Rename(s.name, dir, name)
+}
+
+// collision is the error if two files have different bytes and both the md5
+// that d says. One that cannot be read, or has another md5, collides with
+// nothing.
+func collision(d object.Digest, a, b staged) error {
+	if d.Algorithm() != object.MD5 {
+		return nil
+	}
+	if sum, same := compare(a, b); same || sum != d.AsFile() {
+		return nil
+	}
+	if sum, _ := compare(b, b); sum != d.AsFile() {
+		return nil
+	}
+	return errCollision(d)
+}
+
+// errCollision says that md5 does not tell two contents apart.
+func errCollision(d object.Digest) error {
+	return errs.WithHint(errs.New(errs.Conflict, "the cache has other bytes with the same md5 %s: somebody has made them collide", d),
+		"Nothing was replaced. A repository with BLAKE3 (`cairn init`) can hold both.")
+}
+
+// compare hashes a, and reports whether b has the same bytes.
+func compare(a, b staged) (sum object.Digest, same bool) {
+	f, err := a.dir.OpenFile(a.name)
+	if err != nil {
+		return sum, false
+	}
+	defer f.Close()
+	g, err := b.dir.OpenFile(b.name)
+	if err != nil {
+		return sum, false
+	}
+	defer g.Close()
+	c := &differing{comparer: comparer{with: g}}
+	sum, n, err := copyHash(c, readerAt(f, math.MaxInt64-1), object.MD5, nil)
+	if err != nil {
+		return object.Digest{}, false
+	}
+	st, err := g.Stat()
+	return sum, err == nil && !c.differs && st.Size == n
+}
+
+// differing notes that what is written differs from a reader, and goes on.
+type differing struct {
+	comparer
+	differs bool
+}
+
+func (d *differing) Write(p []byte) (int, error) {
+	if !d.differs {
+		if _, err := d.comparer.Write(p); err != nil {
+			d.differs = true
+		}
+	}
+	return len(p), nil
 }
 
 // syncNames makes the names of the objects durable, and those of the folders
@@ -628,28 +744,39 @@ func (w *Writer) Abort() {
 	_ = w.staging.Close()
 }
 
-// holds reports whether the cache has the object d with exactly these bytes,
-// and if not, whether even its shard is missing.
-func (c *Cache) holds(d object.Digest, b []byte) (ok, noShard bool) {
-	noShard = true
+// held is what a cache has under a digest.
+type held uint8
+
+const (
+	heldNot     held = iota
+	heldNoShard      // not even the folder
+	heldOther        // something with other bytes
+	heldWhole        // these bytes
+)
+
+// holds compares bytes with what the cache has under their digest.
+func (c *Cache) holds(d object.Digest, b []byte) held {
+	h := heldNoShard
 	var f *disk.File
 	err := c.withShard(d, false, func(dir *disk.Dir, name string) (err error) {
-		noShard = false
+		h = heldNot
 		f, err = dir.OpenFile(name)
 		return err
 	})
 	if err != nil {
-		return false, noShard
+		return h
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil || !st.IsRegular() || st.Size != int64(len(b)) {
-		return false, false
+		return heldOther
 	}
 	bp := smallBuf(len(b) + 1)
 	defer smallBufs.Put(bp)
-	n, err := readSized(f, *bp, len(b))
-	return err == nil && bytes.Equal((*bp)[:n], b), false
+	if n, err := readSized(f, *bp, len(b)); err != nil || !bytes.Equal((*bp)[:n], b) {
+		return heldOther
+	}
+	return heldWhole
 }
 
 // Holds reports whether the batch has the object, not yet visible.
