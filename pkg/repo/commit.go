@@ -208,6 +208,11 @@ func (r *Repo) storeOut(ctx context.Context, t Target, w *cache.Writer, rec *rec
 	s := r.scanner(r.Alg)
 	legacy := *s
 	var err error
+	if t.Out.Cache {
+		if err := r.checkUntracked(t.Out.RepoPath()); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case t.Out.Cache:
 		s.Store = w
