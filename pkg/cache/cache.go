@@ -53,6 +53,7 @@ type Cache struct {
 	spare  int // how many more shards may stay open
 
 	noReflink sync.Map // device of a workspace file → true: it cannot be cloned here
+	lent      sync.Map // digest → manifest that is known without being stored
 }
 
 // shard is the folder of the objects whose digests share an algorithm and
@@ -396,6 +397,19 @@ func (c *Cache) OpenUnverified(ctx context.Context, d object.Digest) (io.ReadClo
 		return nil, 0, err
 	}
 	return f, st.Size, nil
+}
+
+// Lend makes a manifest known that lies elsewhere, in a stage file: it is read
+// as if it were here, but is not held. d must be its digest.
+func (c *Cache) Lend(d object.Digest, m object.Manifest) { c.lent.Store(d, m) }
+
+// Lent is a manifest that [Cache.Lend] was told of; [object.ReadManifest] asks.
+func (c *Cache) Lent(d object.Digest) (object.Manifest, bool) {
+	m, ok := c.lent.Load(d)
+	if !ok {
+		return nil, false
+	}
+	return m.(object.Manifest), true
 }
 
 // ReadManifest reads and proves a folder's manifest.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -39,6 +40,12 @@ var s3Verbs = map[string]func(ts *testscript.TestScript, m *s3server.Memory, arg
 	"recover": func(_ *testscript.TestScript, m *s3server.Memory, _ []string) { m.Recover() },
 	"stop":    func(_ *testscript.TestScript, m *s3server.Memory, _ []string) { m.Close() },
 	"damage":  s3Damage,
+	"purge": func(ts *testscript.TestScript, m *s3server.Memory, args []string) {
+		if len(args) != 1 {
+			ts.Fatalf("usage: s3 purge end-of-key")
+		}
+		ts.Check(m.Purge(context.Background(), s3Key(ts, m, args[0])))
+	},
 }
 
 // scriptS3 runs an S3 server in the test's process: see the README.
@@ -68,8 +75,10 @@ func s3Start(ts *testscript.TestScript, args []string) {
 			o.TLS = true
 		case a == "-public":
 			o.Public = true
+		case a == "-versions":
+			o.Versions = true
 		default:
-			ts.Fatalf("usage: s3 start [-tls] [-public] [-region=REGION]")
+			ts.Fatalf("usage: s3 start [-tls] [-public] [-versions] [-region=REGION]")
 		}
 	}
 	m := s3server.NewMemory(o)

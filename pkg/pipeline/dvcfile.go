@@ -164,12 +164,13 @@ func (l *loader) entry(m *yamlfmt.Map, at []any) Entry {
 			Size: number(fm, "size"), NFiles: -1, IsExec: flag(fm, "isexec"), ETag: text(fm, "etag"),
 			Checksum: text(fm, "checksum"), VersionID: text(fm, "version_id"), Cloud: value(fm, "cloud"),
 		}}
-		fe.Digest = l.digest(fm, fat, false)
+		fe.Digest = l.fileDigest(m, fm, fat, e.Legacy)
 		if err := disk.CheckRel(fe.RelPath); err != nil {
 			l.say(append(fat, "relpath"), "%v", err)
 		}
 		e.Files = append(e.Files, fe)
 	}
+	l.fromFiles(&e, at)
 	return e
 }
 
@@ -182,8 +183,21 @@ func number(m *yamlfmt.Map, key string) int64 {
 
 // digest reads the digest of an entry by its hash field.
 func (l *loader) digest(m *yamlfmt.Map, at []any, legacy bool) object.Digest {
+	return l.hashed(text(m, "hash"), m, at, legacy)
+}
+
+// fileDigest reads the digest of a file of a folder's files: list. The hash
+// field is the folder's.
+func (l *loader) fileDigest(folder, m *yamlfmt.Map, at []any, legacy bool) object.Digest {
+	if text(folder, "hash") != "blake3" && m.Has("blake3") {
+		l.say(append(at, "blake3"), "extra keys not allowed")
+	}
+	return l.hashed(text(folder, "hash"), m, at, legacy)
+}
+
+func (l *loader) hashed(name string, m *yamlfmt.Map, at []any, legacy bool) object.Digest {
 	a := object.MD5
-	switch name := text(m, "hash"); name {
+	switch name {
 	case "", "md5":
 		if legacy {
 			a = object.MD5Legacy

@@ -311,7 +311,7 @@ func mapping(f fields, required ...string) check {
 			at := append(path[:len(path):len(path)], k)
 			name, isText := k.(string)
 			c := f[name]
-			if name == "blake3" && hasBlake3(m) && f["md5"] != nil {
+			if name == "blake3" && f["md5"] != nil && (hasBlake3(m) || f["relpath"] != nil) {
 				c = isStr
 			}
 			if !isText || c == nil {

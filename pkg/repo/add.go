@@ -333,7 +333,7 @@ func (r *Repo) finishAdds(adds []*addition, res *AddResult, ignore bool) error {
 	var rels []string
 	for _, a := range adds {
 		if !a.keep {
-			setEntry(&a.out.Entry, a.tree)
+			setOut(&a.out.Entry, a.tree)
 			for _, s := range a.tree.Skipped {
 				res.Skipped = append(res.Skipped, path.Join(a.rel, s))
 			}
@@ -369,6 +369,18 @@ func setEntry(e *pipeline.Entry, t *index.Tree) {
 		e.IsExec = false
 	}
 	e.ETag, e.Checksum, e.VersionID, e.Cloud, e.Files = "", "", "", nil, nil
+}
+
+// setOut is setEntry for an out: what has not changed stays where it was pushed to.
+func setOut(e *pipeline.Entry, t *index.Tree) {
+	old := *e
+	setEntry(e, t)
+	switch {
+	case t.IsDir && old.Files != nil:
+		e.SetFiles(t.Files, old.Files)
+	case !t.IsDir && old.Digest == e.Digest:
+		e.ETag, e.Checksum, e.VersionID, e.Cloud = old.ETag, old.Checksum, old.VersionID, old.Cloud
+	}
 }
 
 // planAdd finds out, for every target, which pointer file it belongs to, and

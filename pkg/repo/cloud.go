@@ -63,6 +63,7 @@ type wanted struct {
 	remote  string // its name
 	bundles []*bundle
 	imports []Target // of a fetch: what may also come from where it was imported from
+	targets []Target // what the bundles are of, some more than once
 }
 
 // wantedObjects gathers what the options name, by remote. If some revisions
@@ -123,6 +124,7 @@ func (r *Repo) wantedObjects(ctx context.Context, o CloudOptions, push bool) ([]
 					continue
 				}
 			}
+			w.targets = append(w.targets, t)
 			if seen[name][k] {
 				continue
 			}
@@ -224,11 +226,7 @@ func (r *Repo) openRemoteJobs(ctx context.Context, name string, jobs int) (objec
 	if err != nil {
 		return nil, "", err
 	}
-	c := remoteSettings(cfg)
-	if jobs > 0 {
-		c.Jobs = jobs
-	}
-	s, err := remote.Open(ctx, c, r.remoteEnv())
+	s, err := r.openConfigured(ctx, cfg, jobs)
 	return s, cfg.Name, err
 }
 
@@ -404,6 +402,11 @@ func (r *Repo) Push(ctx context.Context, o CloudOptions) (PushResult, error) {
 
 func (r *Repo) push(ctx context.Context, o CloudOptions) (PushResult, error) {
 	var res PushResult
+	unlock, err := r.lockVersions(ctx, o)
+	if err != nil {
+		return res, err
+	}
+	defer unlock()
 	list, err := r.wantedObjects(ctx, o, true)
 	errsFound, err := goOn(err)
 	if err != nil {
@@ -430,7 +433,11 @@ func (r *Repo) push(ctx context.Context, o CloudOptions) (PushResult, error) {
 		if err != nil {
 			return res, err
 		}
-		err = r.pushTo(ctx, store, src, w, o, &res)
+		if versions, ok := store.(*remote.Versions); ok {
+			err = r.pushVersions(ctx, versions, src, w, o, &res)
+		} else {
+			err = r.pushTo(ctx, store, src, w, o, &res)
+		}
 		closeStore(store)
 		if err != nil {
 			errsFound = append(errsFound, err)
@@ -573,8 +580,19 @@ func (r *Repo) fetchFrom(ctx context.Context, w *wanted, o CloudOptions, res *Fe
 			rest = append(rest, b)
 		}
 	}
+	lists, err := r.recordedLists(ctx, store, w)
+	if err != nil {
+		return errors.Join(first, err)
+	}
+	held, err := r.Cache.Has(ctx, lists)
+	if err != nil {
+		return errors.Join(first, err)
+	}
 	stats, err := remote.Transfer(ctx, r.Cache, store, transferItems(rest), opts)
 	res.Fetched += stats.Done
+	if now, herr := r.Cache.Has(ctx, lists); herr == nil {
+		res.Fetched -= len(now) - len(held)
+	}
 	res.Bytes += stats.DoneBytes
 	res.Failed = append(res.Failed, failedPaths(stats)...)
 	r.distrust(ctx, store, rest, stats)
@@ -645,6 +663,11 @@ func (r *Repo) StatusCloud(ctx context.Context, o CloudOptions) (CloudStatus, er
 	list, err := r.wantedObjects(ctx, o, true)
 	if err != nil {
 		return res, err
+	}
+	for _, w := range list {
+		if cfg, err := r.remoteConfig(w.remote); err == nil && cfg.VersionAware {
+			return res, errs.New(errs.Config, "config file error: 'status' is unsupported for cloud versioned remotes")
+		}
 	}
 	if len(list) == 0 {
 		cfg, err := r.remoteConfig(o.Remote)

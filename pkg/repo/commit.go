@@ -242,7 +242,7 @@ func (r *Repo) recordCommit(ctx context.Context, c commitment, runs *pipeline.Ru
 			continue
 		}
 		if c.save || a.out.Digest.IsZero() {
-			setEntry(&a.out.Entry, a.tree)
+			setOut(&a.out.Entry, a.tree)
 		}
 	}
 	if c.stage.IsPointer() {
@@ -259,7 +259,7 @@ func (r *Repo) recordCommit(ctx context.Context, c commitment, runs *pipeline.Ru
 		return nil, err
 	}
 	if c.run && !slices.ContainsFunc(c.stage.Params, func(p *pipeline.ParamDep) bool { return p.Values == nil || len(p.Values.Keys) == 0 }) {
-		if err := runs.Save(c.stage.LockEntry()); err != nil {
+		if err := runs.Save(c.stage.RunEntry()); err != nil {
 			return nil, fmt.Errorf("save to the run cache: %w", err)
 		}
 	}

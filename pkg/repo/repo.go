@@ -72,6 +72,7 @@ type Repo struct {
 	imports  *importMemory
 	tips     map[string]tip // what sources of imports answered, by URL and revision
 	warning  sync.Mutex     // held while Env.Warn is told something
+	versions versionBook    // what cloud-versioned remotes have, by the stage files
 }
 
 const (

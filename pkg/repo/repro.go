@@ -390,6 +390,7 @@ func (p *repro) loadAll(ctx context.Context) (*pipeline.Graph, error) {
 	if err := p.checkAlgorithms(loaded.Stages); err != nil {
 		return nil, err
 	}
+	p.learnVersions(loaded.Stages)
 	s := newStages(loaded.Stages)
 	s.Graph = g
 	p.stages = s

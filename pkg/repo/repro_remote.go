@@ -128,6 +128,10 @@ func (r *Repo) withRuns(ctx context.Context, name string, create bool, f func(ru
 		runs.Warn = r.warn
 		return f(localRuns{runs}, 1)
 	}
+	if _, versions := store.(*remote.Versions); versions {
+		r.warn("run-cache is not supported for the remote '%s': it is cloud versioned", known)
+		return nil
+	}
 	b, ok := remote.BackendOf(store)
 	if !ok || store.Properties().ListPrice == 0 {
 		r.warn("run-cache is not supported for the remote '%s': it cannot list what it holds", known)

@@ -500,7 +500,7 @@ func (p *repro) earlierRun(ctx context.Context, st *step) (*yamlfmt.Map, error) 
 				return nil, err
 			}
 		}
-		key := pipeline.RunKey(s.LockEntry())
+		key := pipeline.RunKey(s.RunEntry())
 		if p.rec.waits(key) {
 			if err := p.rec.flush(ctx); err != nil {
 				return nil, err
@@ -779,7 +779,7 @@ func (p *repro) saveOut(ctx context.Context, s *pipeline.Stage, o *pipeline.Out,
 		return false, err
 	}
 	p.sayEmpty(tree, rel)
-	setEntry(&o.Entry, tree)
+	setOut(&o.Entry, tree)
 	o.Entry.Legacy = false
 	if a.tree = tree; !copies && !p.o.NoCommit {
 		p.rec.adds = append(p.rec.adds, a)
@@ -855,7 +855,7 @@ func (p *repro) record(ctx context.Context, st *step, remember bool, took time.D
 	}
 	entry := s.LockEntry()
 	if remember {
-		d.run = entry
+		d.run = s.RunEntry()
 	}
 	s.HasLock = true
 	s.LockedCmd, _ = entry.Get("cmd")

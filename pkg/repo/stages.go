@@ -280,6 +280,7 @@ func (r *Repo) loadStages(ctx context.Context, src fs.FS, m *ignore.Matcher, rev
 			return nil, err
 		}
 	}
+	r.learnVersions(p.Stages)
 	s := newStages(p.Stages)
 	s.Files, s.Graph = p.Files, graph
 	return s, nil
@@ -292,6 +293,7 @@ func (r *Repo) loadStageFiles(ctx context.Context, src fs.FS, m *ignore.Matcher,
 	if err != nil {
 		return nil, err
 	}
+	r.learnVersions(p.Stages)
 	s := newStages(p.Stages)
 	s.Files = p.Files
 	return s, nil

@@ -312,13 +312,13 @@ func (r *Repo) partStatus(ctx context.Context, have *index.Tree, e *pipeline.Ent
 // inCache reports whether the cache has all objects of a target.
 func (r *Repo) inCache(ctx context.Context, t Target) (bool, error) {
 	d := t.Out.Digest
-	have, err := r.Cache.Has(ctx, []object.Digest{d})
-	if err != nil || len(have) == 0 || !d.IsDir() {
+	if !d.IsDir() {
+		have, err := r.Cache.Has(ctx, []object.Digest{d})
 		return len(have) > 0, err
 	}
 	m, err := r.Cache.ReadManifest(ctx, d)
 	if err != nil {
-		return false, nil // damaged is as good as missing: checkout would refuse it
+		return false, ctx.Err() // damaged is as good as missing: checkout would refuse it
 	}
 	part := m.Under(t.Under)
 	ds := make([]object.Digest, len(part))

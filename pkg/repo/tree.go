@@ -21,7 +21,6 @@ import (
 	"github.com/cairndata/cairn/pkg/ignore"
 	"github.com/cairndata/cairn/pkg/object"
 	"github.com/cairndata/cairn/pkg/pipeline"
-	"github.com/cairndata/cairn/pkg/remote"
 )
 
 // SourceOptions say which repository, and which state of it, is looked at.
@@ -757,7 +756,7 @@ func (t *tree) storeOf(ctx context.Context, o *pipeline.Out) (object.Store, erro
 	if err := t.trusted(use); err != nil {
 		return nil, err
 	}
-	s, err := remote.Open(ctx, remoteSettings(use), t.repo.remoteEnv())
+	s, err := t.repo.openConfigured(ctx, use, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 const (
@@ -26,11 +27,23 @@ const (
 // keeps the bucket's objects, each in a file named by its key.
 func Start(t testing.TB, binary string) (*Server, string) {
 	t.Helper()
+	return run(t, binary, false)
+}
+
+// StartVersions is Start with a bucket that keeps every version of a value. The
+// folder holds the latest ones.
+func StartVersions(t testing.TB, binary string) (*Server, string) {
+	t.Helper()
+	return run(t, binary, true)
+}
+
+func run(t testing.TB, binary string, versions bool) (*Server, string) {
+	t.Helper()
 	if binary == "" {
 		t.Skip("needs a separate S3 server: set CAIRN_S3_SERVER to the path of versitygw")
 	}
 	dir := t.TempDir()
-	for _, sub := range []string{"data", "meta"} {
+	for _, sub := range []string{"data", "meta", "versions"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +51,7 @@ func Start(t testing.TB, binary string) (*Server, string) {
 	var err error
 	for range startTries {
 		s := newServer("us-east-1")
-		if err = s.start(t, binary, dir); err == nil {
+		if err = s.start(t, binary, dir, versions); err == nil {
 			return &s, filepath.Join(dir, "data", s.Bucket)
 		}
 	}
@@ -47,7 +60,7 @@ func Start(t testing.TB, binary string) (*Server, string) {
 }
 
 // start runs the program on a free port and makes the bucket.
-func (s *Server) start(t testing.TB, binary, dir string) error {
+func (s *Server) start(t testing.TB, binary, dir string, versions bool) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -58,7 +71,11 @@ func (s *Server) start(t testing.TB, binary, dir string) error {
 
 	// Keys go by the environment, where other users do not see them. Metadata
 	// lies beside the data, since not every file system has attributes.
-	cmd := exec.Command(binary, "--quiet", "--port", addr, "--region", s.Region, "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "data"))
+	args := []string{"--quiet", "--port", addr, "--region", s.Region, "posix", "--sidecar", filepath.Join(dir, "meta")}
+	if versions {
+		args = append(args, "--versioning-dir", filepath.Join(dir, "versions"))
+	}
+	cmd := exec.Command(binary, append(args, filepath.Join(dir, "data"))...)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
 	var log lockedBuffer
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -75,7 +92,11 @@ func (s *Server) start(t testing.TB, binary, dir string) error {
 	for {
 		if _, err = s.client().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &s.Bucket}); err == nil {
 			t.Cleanup(stop)
-			return nil
+			if versions {
+				_, err = s.client().PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: &s.Bucket,
+					VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}})
+			}
+			return err
 		}
 		select {
 		case <-ended:

@@ -36,6 +36,26 @@ func (s *Server) client() *s3.Client {
 	})
 }
 
+// Purge deletes all versions of a key.
+func (s *Server) Purge(ctx context.Context, key string) error {
+	pages := s3.NewListObjectVersionsPaginator(s.client(), &s3.ListObjectVersionsInput{Bucket: &s.Bucket, Prefix: &key})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, v := range page.Versions {
+			if aws.ToString(v.Key) != key {
+				continue
+			}
+			if _, err := s.client().DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &key, VersionId: v.VersionId}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Objects lists the bucket below a prefix: sizes by key.
 func (s *Server) Objects(ctx context.Context, prefix string) (map[string]int64, error) {
 	found := map[string]int64{}
