@@ -492,7 +492,7 @@ func (m *Mirror) Prefetch(ctx context.Context, blobs []string) error {
 		return nil
 	}
 	// Not to succeed is no failure yet: each file is asked for when it is read.
-	_, err = m.network(ctx, []byte(strings.Join(want, "\n")+"\n"), "-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags",
+	_, _ = m.network(ctx, []byte(strings.Join(want, "\n")+"\n"), "-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags",
 		"--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin", mirrorRemote)
 	if ctx.Err() != nil {
 		return ctx.Err()

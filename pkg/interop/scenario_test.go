@@ -309,7 +309,7 @@ func (st step) linesInAnyOrder(base, reason string) step {
 // scenarios is the table, filled by the scenarios_*_test.go files.
 var scenarios = [][]scenario{
 	nameScenarios, addScenarios, checkoutScenarios, remoteScenarios, statusScenarios, configScenarios, ignoreScenarios, pipelineScenarios,
-	legacyScenarios, stageScenarios, gitScenarios, errorScenarios, metricsScenarios, plotScenarios,
+	legacyScenarios, stageScenarios, gitScenarios, errorScenarios, metricsScenarios, plotScenarios, importScenarios,
 }
 
 // TestScenarios plays every scenario with DVC, live or from its recording, and with cairn under both of its names.

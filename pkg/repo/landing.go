@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -322,13 +321,3 @@ func (s *landingStore) again(from, to string) error {
 
 func (w landingWriter) Commit(ctx context.Context) error { return ctx.Err() }
 func (w landingWriter) Abort()                           {}
-
-// names lists the files of incoming data as they will be, for results.
-func (in *incoming) names(out string) []string {
-	list := make([]string, len(in.files))
-	for i, f := range in.files {
-		list[i] = filepath.Join(out, filepath.FromSlash(f.path))
-	}
-	slices.Sort(list)
-	return list
-}
