@@ -27,8 +27,9 @@ func newList(a *App) *cobra.Command {
 		Short:   "List repository contents, including files and directories tracked by DVC and by Git.",
 		Long: `List what a repository holds: files and directories of Git and of the workspace,
 and tracked data, whether it is checked out or not. Without arguments that is
-the working directory; url is a directory in any repository on this machine and
-path one in that repository, whose root is listed if it is not given.
+the working directory; url is a directory in any repository on this machine, or a
+repository's Git address, of which one commit is fetched; path is one in that
+repository, whose root is listed if it is not given.
 
 Directories of other repositories inside and what .dvcignore excludes are left
 out. Lists of files that the cache lacks are read from the remote. Nothing is
