@@ -74,9 +74,12 @@ func (e *Entry) SetFiles(m object.Manifest, old []FileEntry) {
 	}
 }
 
-// fromFiles gives a folder the digest of its files: list, whose paths and
-// digests must make a manifest.
+// fromFiles gives a folder of the workspace the digest of its files: list, whose
+// paths and digests must make a manifest.
 func (l *loader) fromFiles(e *Entry, at []any) {
+	if e.IsExternal() {
+		return
+	}
 	m, ok := e.Manifest()
 	if !ok {
 		return

@@ -34,6 +34,7 @@ type Versions struct {
 	v      Versioned
 	p      Properties
 	name   string
+	scheme string
 	known  Known
 	budget *semaphore.Weighted // bytes in buffers
 
@@ -44,6 +45,7 @@ type Versions struct {
 // Known is what a repository has recorded of what was pushed.
 type Known struct {
 	Places   func(object.Digest) []Place                      // of a file's bytes
+	Recorded func(object.Digest) bool                         // whether Places has any
 	Manifest func(object.Digest) (m object.Manifest, ok bool) // of a folder
 }
 
@@ -67,7 +69,7 @@ func OpenVersions(ctx context.Context, c Config, env Env, known Known) (*Version
 	}
 	p := b.Properties()
 	p.Concurrency = max(1, p.Concurrency)
-	return &Versions{b: b, v: v, p: p, name: "remote " + strconv.Quote(c.Name), known: known, budget: semaphore.NewWeighted(bufferBudget)}, nil
+	return &Versions{b: b, v: v, p: p, scheme: Scheme(c.URL), name: "remote " + strconv.Quote(c.Name), known: known, budget: semaphore.NewWeighted(bufferBudget)}, nil
 }
 
 func kindOf(url string) string {
@@ -126,7 +128,7 @@ func (s *Versions) Has(ctx context.Context, ds []object.Digest) (map[object.Dige
 
 func (s *Versions) covers(m object.Manifest) bool {
 	for _, f := range m {
-		if len(s.known.Places(f.Digest)) == 0 {
+		if !s.known.Recorded(f.Digest) {
 			return false
 		}
 	}
@@ -134,7 +136,7 @@ func (s *Versions) covers(m object.Manifest) bool {
 }
 
 // Recorded reports whether a version with the bytes of d is known.
-func (s *Versions) Recorded(d object.Digest) bool { return len(s.known.Places(d)) > 0 }
+func (s *Versions) Recorded(d object.Digest) bool { return s.known.Recorded(d) }
 
 // Check reports whether a version is there and is what was recorded, by length
 // and ETag as far as these are known.
@@ -147,7 +149,7 @@ func (s *Versions) Check(ctx context.Context, p Place) (e Entry, ok bool, err er
 		return Entry{}, false, fmt.Errorf("%s: %w", s.name, err)
 	}
 	s.seen(e.Meta.VersionID)
-	return e, (p.Size < 0 || p.Size == e.Size) && (p.ETag == "" || p.ETag == e.Meta.ETag), nil
+	return e, (p.Size < 0 || p.Size == e.Size) && (p.ETag == "" || p.ETag == RecordedETag(s.scheme, e.Meta.ETag)), nil
 }
 
 // Open reads an object from one of its places and proves it. A manifest comes
@@ -209,7 +211,7 @@ func (s *Versions) Put(ctx context.Context, key string, c Content) (Place, error
 		return Place{}, errors.Join(s.noVersions(), err)
 	}
 	s.sure = s.sure || fresh
-	return Place{Key: key, Version: e.Meta.VersionID, ETag: e.Meta.ETag, Size: c.Size}, nil
+	return Place{Key: key, Version: e.Meta.VersionID, ETag: RecordedETag(s.scheme, e.Meta.ETag), Size: c.Size}, nil
 }
 
 // first makes sure that nothing is overwritten as long as no version has been

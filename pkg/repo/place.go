@@ -2,8 +2,6 @@ package repo
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -464,20 +462,12 @@ func (p *place) token(m remote.Meta) string {
 	switch p.scheme {
 	case "http", "https":
 		return m.Checksum
-	case "gs":
-		if b, err := base64.StdEncoding.DecodeString(m.ETag); err == nil {
-			return hex.EncodeToString(b)
-		}
-	case "azure":
-		if m.ETag != "" {
-			return `"` + m.ETag + `"`
-		}
 	case "webdav", "webdavs":
 		if m.ETag != "" && !strings.HasPrefix(m.ETag, "W/") {
 			return `"` + m.ETag + `"`
 		}
 	}
-	return m.ETag
+	return remote.RecordedETag(p.scheme, m.ETag)
 }
 
 // record is what a pointer file or lock says of what a survey found, of a place

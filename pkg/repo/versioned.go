@@ -27,7 +27,13 @@ import (
 type versionBook struct {
 	mu        sync.Mutex
 	places    map[object.Digest][]bookedPlace
+	seen      map[bookedFile]bool // what is in places
 	manifests map[object.Digest]object.Manifest
+}
+
+type bookedFile struct {
+	d  object.Digest
+	at bookedPlace
 }
 
 type bookedPlace struct {
@@ -37,10 +43,11 @@ type bookedPlace struct {
 
 func (b *versionBook) add(name string, d object.Digest, p remote.Place) {
 	if b.places == nil {
-		b.places = map[object.Digest][]bookedPlace{}
+		b.places, b.seen = map[object.Digest][]bookedPlace{}, map[bookedFile]bool{}
 	}
 	at := bookedPlace{name, p}
-	if !slices.Contains(b.places[d], at) {
+	if f := (bookedFile{d, at}); !b.seen[f] {
+		b.seen[f] = true
 		b.places[d] = append(b.places[d], at)
 	}
 }
@@ -56,6 +63,13 @@ func (b *versionBook) of(name string, d object.Digest) []remote.Place {
 		}
 	}
 	return list
+}
+
+// has reports whether of lists anything.
+func (b *versionBook) has(name string, d object.Digest) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.places[d], func(p bookedPlace) bool { return p.remote == "" || p.remote == name })
 }
 
 func (b *versionBook) manifest(d object.Digest) (object.Manifest, bool) {
@@ -113,6 +127,7 @@ func (r *Repo) openConfigured(ctx context.Context, cfg *config.Remote, jobs int)
 	}
 	v, err := remote.OpenVersions(ctx, c, r.remoteEnv(), remote.Known{
 		Places:   func(d object.Digest) []remote.Place { return r.versions.of(cfg.Name, d) },
+		Recorded: func(d object.Digest) bool { return r.versions.has(cfg.Name, d) },
 		Manifest: r.versions.manifest,
 	})
 	if err != nil {
