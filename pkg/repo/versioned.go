@@ -171,8 +171,10 @@ type versionPush struct {
 	outs  []*versionOut
 	files []versionFile
 
-	mu    sync.Mutex
-	stats remote.Stats
+	mu      sync.Mutex // guards the following, and what is recorded in outs
+	stats   remote.Stats
+	waiting int   // files sent and not yet recorded
+	bytes   int64 // in them
 }
 
 // versionOut is an out with what is to be recorded of it.
@@ -261,6 +263,13 @@ func (p *versionPush) manifest(ctx context.Context, o *pipeline.Out) (object.Man
 	return m, err
 }
 
+// Versions are recorded after so many files or bytes, so that a killed push need
+// not send everything again.
+const (
+	recordFiles = 1000
+	recordBytes = 1 << 30
+)
+
 // maxFailures is after how many failures of the remote a push gives up.
 const maxFailures = 10
 
@@ -283,6 +292,11 @@ func (p *versionPush) send(ctx context.Context) error {
 			case err == nil && sent:
 				p.stats.Done++
 				p.stats.DoneBytes += n
+				p.waiting++
+				if p.bytes += n; p.waiting >= recordFiles || p.bytes >= recordBytes {
+					p.waiting, p.bytes = 0, 0
+					return p.record()
+				}
 			case err == nil:
 				p.stats.Skipped++
 			case gctx.Err() != nil:
@@ -322,6 +336,8 @@ func (p *versionPush) sendOne(ctx context.Context, f versionFile) (n int64, sent
 	if err != nil {
 		return 0, false, err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	e.Size = size
 	e.SetVersion(pipeline.Version{Remote: p.name, ETag: at.ETag, ID: at.Version})
 	return size, true, nil
@@ -353,7 +369,8 @@ func (p *versionPush) failure() error {
 	return &errs.Error{Kind: kind, Msg: "not everything was pushed: " + e.Lacking()}
 }
 
-// record writes the versions into stage files. A folder of which nothing is
+// record writes the versions into stage files; p.mu is held, or nothing is under
+// way. A folder of which nothing is
 // there keeps its record.
 func (p *versionPush) record() error {
 	byStage := map[*pipeline.Stage]bool{}
