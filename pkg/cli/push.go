@@ -28,7 +28,11 @@ If somebody deletes objects from the remote by other means, use --verify-remote.
 --remote can be given several times, or name several remotes separated by commas:
 each gets what it lacks, and one that fails does not keep the others. With --from,
 what the cache lacks is copied from that remote, straight through, without being
-stored here.`,
+stored here.
+
+On a remote with the option version_aware, in a bucket that keeps versions, files
+lie under their own names, and push records the version of each in .dvc files and
+dvc.lock. A file whose version is there is not sent again.`,
 		Example: "  cairn push\n  cairn push -r backup data/raw\n  cairn push -r store,backup\n  cairn push -r backup --from store\n  cairn push --all-tags -j 16",
 	}
 	var remotes []string

@@ -74,6 +74,26 @@ func (e *Entry) SetFiles(m object.Manifest, old []FileEntry) {
 	}
 }
 
+// Renamed gives an entry of DVC 2 the digest that DVC 3 has for its content.
+// Where the digits are others, no version that is recorded has them.
+func (e *Entry) Renamed(d object.Digest) {
+	same := e.Digest.String() == d.String()
+	e.Digest, e.Legacy = d, false
+	if !same {
+		e.Files, e.ETag, e.VersionID, e.Cloud = nil, "", "", nil
+		return
+	}
+	files := make([]FileEntry, len(e.Files))
+	for i, f := range e.Files {
+		// The folder's digest is that of the files', which are the same then.
+		f.Digest, _ = object.ParseDigest(d.Algorithm(), f.Digest.String())
+		files[i] = f
+	}
+	if e.Files != nil {
+		e.Files = files
+	}
+}
+
 // fromFiles gives a folder of the workspace the digest of its files: list, whose
 // paths and digests must make a manifest.
 func (l *loader) fromFiles(e *Entry, at []any) {

@@ -97,6 +97,31 @@ func TestCloudEntriesRefused(t *testing.T) {
 	}
 }
 
+func TestCloudRenamed(t *testing.T) {
+	t.Parallel()
+	old := strings.ReplaceAll(cloudFile, "hash: md5\n  path: f", "path: f")
+	old = strings.Replace(old, "- hash: md5\n  path: d", "- path: d", 1)
+	for _, digits := range []string{dirDigest, digestB + ".dir"} {
+		s, err := ParseDvcFile("x.dvc", []byte(old))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := s.Outs[1]
+		if alg := d.Digest.Algorithm(); alg != object.MD5Legacy || d.Files[0].Digest.Algorithm() != alg {
+			t.Fatalf("an entry of DVC 2 has %v", d.Digest)
+		}
+		to, err := object.ParseDigest(object.MD5, digits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Renamed(to)
+		again, err := ParseDvcFile("x.dvc", s.EncodeDvcFile(nil))
+		if err != nil || again.Outs[1].Digest != to || (again.Outs[1].Files != nil) != (digits == dirDigest) {
+			t.Errorf("%s: %v\n%s", digits, err, s.EncodeDvcFile(nil))
+		}
+	}
+}
+
 const cloudLock = `schema: '2.0'
 stages:
   t:

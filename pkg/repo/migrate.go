@@ -294,7 +294,7 @@ func (m *migration) fromCache(ctx context.Context, d object.Digest) (object.Dige
 func replaceEntries(s *pipeline.Stage, found map[string]object.Digest) {
 	put := func(e *pipeline.Entry) {
 		if d, ok := found[e.Path]; ok && isLegacy(e) {
-			e.Digest, e.Legacy = d, false
+			e.Renamed(d)
 		}
 	}
 	for _, o := range s.Outs {
