@@ -210,7 +210,9 @@ func (s *Versions) Put(ctx context.Context, key string, c Content) (Place, error
 		}
 		return Place{}, errors.Join(s.noVersions(), err)
 	}
-	s.sure = s.sure || fresh
+	if fresh {
+		s.sure = true // s.mu is held
+	}
 	return Place{Key: key, Version: e.Meta.VersionID, ETag: RecordedETag(s.scheme, e.Meta.ETag), Size: c.Size}, nil
 }
 
