@@ -245,7 +245,7 @@ func FuzzSSHConfig(f *testing.F) {
 	f.Add("Host a b !c\n User \"x y\"\nMatch host a,b exec true\nPort 1\nInclude /nowhere/*\n", "a")
 	f.Fuzz(func(t *testing.T, text, host string) {
 		if strings.Contains(strings.ToLower(text), "exec") || strings.Contains(strings.ToLower(text), "include") {
-			t.Skip("would run or read what the fuzzer thinks of")
+			return // it would run or read what the fuzzer thinks of
 		}
 		h := home(t, text)
 		d := &sshDialer{env: env(h)}
