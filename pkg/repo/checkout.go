@@ -243,7 +243,7 @@ func (r *Repo) keepUnstored(ctx context.Context, plans []index.Plan, o CheckoutO
 	}
 	kept := plans[:0]
 	for _, p := range plans {
-		lost, err := r.unstored(ctx, p.Losing)
+		lost, err := r.unstored(ctx, withoutEmptied(p))
 		if err != nil {
 			return nil, err
 		}
@@ -255,6 +255,20 @@ func (r *Repo) keepUnstored(ctx context.Context, plans []index.Plan, o CheckoutO
 			"These bytes are stored nowhere else. Use `--force` to give them up, or keep them first with `cairn add` or `cairn commit`."))
 	}
 	return kept, nil
+}
+
+// withoutEmptied are the files whose bytes a plan takes away. An empty file
+// that gets its content has none: a power cut leaves such files, since what is
+// checked out is not flushed.
+func withoutEmptied(p index.Plan) []object.File {
+	if !slices.ContainsFunc(p.Losing, func(f object.File) bool { return f.Size == 0 }) {
+		return p.Losing
+	}
+	filled := map[string]bool{}
+	for _, c := range p.Create {
+		filled[c.Path] = true
+	}
+	return slices.DeleteFunc(slices.Clone(p.Losing), func(f object.File) bool { return f.Size == 0 && filled[f.Path] })
 }
 
 func removeQuestion(r *Repo, p index.Plan, lost []object.File) string {

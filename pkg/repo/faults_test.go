@@ -203,11 +203,69 @@ func TestEveryFailure(t *testing.T) {
 		t.Skip("needs a POSIX shell")
 	}
 	template := newWorld(t)
-	for _, c := range []struct {
-		name    string
-		prepare func(w *world)
-		do      func(ctx context.Context, r *Repo) error
-	}{
+	for _, c := range faultCases() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			ready := template.copy(t)
+			c.prepare(ready)
+			undisturbed := ready.copy(t)
+			undisturbed.must(c.do)
+			want := undisturbed.files()
+			tried := 0
+			defer func() { t.Logf("%d failures tried", tried) }()
+			disktest.FailEach(t, mayHide, func(t *testing.T, f *disktest.Faults) error {
+				tried++
+				w := ready.copy(t)
+				err := w.with(f, c.do)
+				if c.name != "fsck" {
+					w.sound()
+				}
+				if f.Failed() == 0 && err != nil {
+					return err
+				}
+				w.must(c.do)
+				if got := w.files(); !maps.Equal(got, want) {
+					t.Errorf("after another try: %q, want %q", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+					for name := range want {
+						if got[name] != want[name] {
+							t.Logf("%s: %q, want %q", name, got[name], want[name])
+						}
+					}
+				}
+				w.sound()
+				// Our process lives, so what it could not remove nobody removes.
+				cleans := f.Failed() == 0 || !f.Dead && f.Ops()[f.FailAt-1].Name != "remove"
+				if left := w.leftovers(); len(left) > 0 && cleans {
+					t.Errorf("left behind: %q", left)
+				}
+				_ = os.RemoveAll(w.dir)
+				return err
+			})
+		})
+	}
+}
+
+// mayHide are the failures that nobody need be told of: what is only a memory
+// or a note is not written, and what is cleaned up by whoever comes next.
+func mayHide(op disktest.Op) bool {
+	switch {
+	case strings.Contains(op.Path, "/.dvc/tmp/"), strings.HasSuffix(op.Path, "/.dvc/tmp"):
+		return true
+	case op.Name == "remove", op.Name == "chmod":
+		return true
+	}
+	return false
+}
+
+// faultCase is a verb in a situation.
+type faultCase struct {
+	name    string
+	prepare func(w *world)
+	do      func(ctx context.Context, r *Repo) error
+}
+
+func faultCases() []faultCase {
+	return []faultCase{
 		{"add", func(w *world) { w.write("data/a", "third a"); w.write("new/x", "new x"); w.write("one", "third one") },
 			func(ctx context.Context, r *Repo) error {
 				_, err := r.Add(ctx, AddOptions{Targets: []string{"data", "new", "one"}})
@@ -283,7 +341,19 @@ func TestEveryFailure(t *testing.T) {
 			_, err := r.Fsck(ctx, FsckOptions{Repair: true})
 			return err
 		}},
-	} {
+	}
+}
+
+// TestPowerCut is TestEveryFailure for a machine that goes down: nothing
+// happens from the n-th operation on, and what was written and not flushed by
+// then is gone, while its names are there.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("needs a POSIX shell")
+	}
+	template := newWorld(t)
+	for _, c := range faultCases() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			ready := template.copy(t)
@@ -291,48 +361,41 @@ func TestEveryFailure(t *testing.T) {
 			undisturbed := ready.copy(t)
 			undisturbed.must(c.do)
 			want := undisturbed.files()
-			tried := 0
-			defer func() { t.Logf("%d failures tried", tried) }()
-			disktest.FailEach(t, mayHide, func(t *testing.T, f *disktest.Faults) error {
+			tried, lost := 0, 0
+			defer func() { t.Logf("%d cuts, %d files emptied", tried, lost) }()
+			for n := 1; ; n++ {
 				tried++
 				w := ready.copy(t)
-				err := w.with(f, c.do)
+				f := &disktest.Faults{FailAt: n, Dead: true, Volatile: true}
+				_ = w.with(f, c.do)
+				k, err := f.PowerCut(w.dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				lost += k
+				if f.Failed() == 0 {
+					break
+				}
+				op := f.Ops()[n-1]
 				if c.name != "fsck" {
 					w.sound()
 				}
-				if f.Failed() == 0 && err != nil {
-					return err
+				if err := w.with(nil, c.do); err != nil {
+					t.Errorf("after another try: %v", err)
 				}
-				w.must(c.do)
 				if got := w.files(); !maps.Equal(got, want) {
-					t.Errorf("after another try: %q, want %q", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 					for name := range want {
 						if got[name] != want[name] {
-							t.Logf("%s: %q, want %q", name, got[name], want[name])
+							t.Errorf("%s: %q, want %q", name, got[name], want[name])
 						}
 					}
 				}
 				w.sound()
-				// Our process lives, so what it could not remove nobody removes.
-				cleans := f.Failed() == 0 || !f.Dead && f.Ops()[f.FailAt-1].Name != "remove"
-				if left := w.leftovers(); len(left) > 0 && cleans {
-					t.Errorf("left behind: %q", left)
-				}
 				_ = os.RemoveAll(w.dir)
-				return err
-			})
+				if t.Failed() {
+					t.Fatalf("power cut at operation %d, %s %s", n, op.Name, op.Path)
+				}
+			}
 		})
 	}
-}
-
-// mayHide are the failures that nobody need be told of: what is only a memory
-// or a note is not written, and what is cleaned up by whoever comes next.
-func mayHide(op disktest.Op) bool {
-	switch {
-	case strings.Contains(op.Path, "/.dvc/tmp/"), strings.HasSuffix(op.Path, "/.dvc/tmp"):
-		return true
-	case op.Name == "remove", op.Name == "chmod":
-		return true
-	}
-	return false
 }

@@ -269,7 +269,9 @@ func (l *rwlock) load() (*rwState, error) {
 	if err != nil {
 		return nil, err
 	}
-	if string(text) == "{}" {
+	if string(text) == "{}" || len(text) == 0 {
+		// It is not flushed, so a power cut may empty it. Nobody of those who
+		// stood in it lives then.
 		return nil, nil
 	}
 	type user struct {

@@ -11,6 +11,10 @@ package disktest
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,9 +52,14 @@ type Faults struct {
 	// whether it fails or not: the place to meddle from outside.
 	Before func(n int, op Op)
 
+	// Volatile remembers which files have bytes that were not flushed, for
+	// PowerCut.
+	Volatile bool
+
 	mu     sync.Mutex
 	ops    []Op
 	failed int
+	dirty  []os.FileInfo // files written to and not flushed since
 }
 
 // Hook is given to pkg/disk.
@@ -70,6 +79,9 @@ func (f *Faults) Hook(op, path string) error {
 		f.Before(n, Op{op, path})
 	}
 	if !fail {
+		if f.Volatile {
+			f.remember(op, path)
+		}
 		return nil
 	}
 	err := f.Err
@@ -77,6 +89,54 @@ func (f *Faults) Hook(op, path string) error {
 		err = ErrInjected
 	}
 	return fmt.Errorf("%s %s: %w", op, path, err)
+}
+
+// remember keeps account of what a power cut would take: it is told of an
+// operation before it happens.
+func (f *Faults) remember(op, path string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch op {
+	case "write":
+		if st, err := os.Lstat(path); err == nil && st.Mode().IsRegular() {
+			f.dirty = append(f.dirty, st)
+		}
+	case "sync":
+		if st, err := os.Lstat(path); err == nil {
+			f.dirty = slices.DeleteFunc(f.dirty, func(d os.FileInfo) bool { return os.SameFile(d, st) })
+		}
+	case "syncfs":
+		f.dirty = nil
+	}
+}
+
+// PowerCut does to the files below root what a power cut does at worst: their
+// names stay, and bytes that were not flushed are gone. It needs Volatile, and
+// returns how many files were emptied.
+func (f *Faults) PowerCut(root string) (n int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err = filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		st, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(f.dirty, func(d os.FileInfo) bool { return os.SameFile(d, st) }) {
+			return nil
+		}
+		n++
+		if err := os.Chmod(p, 0o600); err != nil {
+			return err
+		}
+		if err := os.Truncate(p, 0); err != nil {
+			return err
+		}
+		return os.Chmod(p, st.Mode().Perm())
+	})
+	return n, err
 }
 
 func (f *Faults) counts(op, path string) bool {
