@@ -199,6 +199,31 @@ func (w *world) sound() {
 // ends in the same state as a call that never failed.
 func TestEveryFailure(t *testing.T) {
 	t.Parallel()
+	eachFaultCase(t, func(t *testing.T, c faultCase, ready *world, want map[string]string) {
+		tried := 0
+		defer func() { t.Logf("%d failures tried", tried) }()
+		disktest.FailEach(t, mayHide, func(t *testing.T, f *disktest.Faults) error {
+			tried++
+			w := ready.copy(t)
+			err := w.with(f, c.do)
+			if f.Failed() == 0 && err != nil {
+				return err
+			}
+			w.again(c, want)
+			// Our process lives, so what it could not remove nobody removes.
+			cleans := f.Failed() == 0 || !f.Dead && f.Ops()[f.FailAt-1].Name != "remove"
+			if left := w.leftovers(); len(left) > 0 && cleans {
+				t.Errorf("left behind: %q", left)
+			}
+			_ = os.RemoveAll(w.dir)
+			return err
+		})
+	})
+}
+
+// eachFaultCase calls test for every case, with its situation and with the
+// files that a run without faults ends with.
+func eachFaultCase(t *testing.T, test func(t *testing.T, c faultCase, ready *world, want map[string]string)) {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a POSIX shell")
 	}
@@ -210,39 +235,30 @@ func TestEveryFailure(t *testing.T) {
 			c.prepare(ready)
 			undisturbed := ready.copy(t)
 			undisturbed.must(c.do)
-			want := undisturbed.files()
-			tried := 0
-			defer func() { t.Logf("%d failures tried", tried) }()
-			disktest.FailEach(t, mayHide, func(t *testing.T, f *disktest.Faults) error {
-				tried++
-				w := ready.copy(t)
-				err := w.with(f, c.do)
-				if c.name != "fsck" {
-					w.sound()
-				}
-				if f.Failed() == 0 && err != nil {
-					return err
-				}
-				w.must(c.do)
-				if got := w.files(); !maps.Equal(got, want) {
-					t.Errorf("after another try: %q, want %q", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
-					for name := range want {
-						if got[name] != want[name] {
-							t.Logf("%s: %q, want %q", name, got[name], want[name])
-						}
-					}
-				}
-				w.sound()
-				// Our process lives, so what it could not remove nobody removes.
-				cleans := f.Failed() == 0 || !f.Dead && f.Ops()[f.FailAt-1].Name != "remove"
-				if left := w.leftovers(); len(left) > 0 && cleans {
-					t.Errorf("left behind: %q", left)
-				}
-				_ = os.RemoveAll(w.dir)
-				return err
-			})
+			test(t, c, ready, undisturbed.files())
 		})
 	}
+}
+
+// again does the same once more, without faults: before and after no object
+// has wrong bytes, and in the end the files are those that are wanted.
+func (w *world) again(c faultCase, want map[string]string) {
+	w.t.Helper()
+	if c.name != "fsck" { // it begins with damaged ones
+		w.sound()
+	}
+	if err := w.with(nil, c.do); err != nil {
+		w.t.Errorf("another try: %v", err)
+	}
+	if got := w.files(); !maps.Equal(got, want) {
+		w.t.Errorf("after another try: %q, want %q", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+		for name := range want {
+			if got[name] != want[name] {
+				w.t.Logf("%s: %q, want %q", name, got[name], want[name])
+			}
+		}
+	}
+	w.sound()
 }
 
 // mayHide are the failures that nobody need be told of: what is only a memory
@@ -349,53 +365,27 @@ func faultCases() []faultCase {
 // then is gone, while its names are there.
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("needs a POSIX shell")
-	}
-	template := newWorld(t)
-	for _, c := range faultCases() {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			ready := template.copy(t)
-			c.prepare(ready)
-			undisturbed := ready.copy(t)
-			undisturbed.must(c.do)
-			want := undisturbed.files()
-			tried, lost := 0, 0
-			defer func() { t.Logf("%d cuts, %d files emptied", tried, lost) }()
-			for n := 1; ; n++ {
-				tried++
-				w := ready.copy(t)
-				f := &disktest.Faults{FailAt: n, Dead: true, Volatile: true}
-				_ = w.with(f, c.do)
-				k, err := f.PowerCut(w.dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				lost += k
-				if f.Failed() == 0 {
-					break
-				}
-				op := f.Ops()[n-1]
-				if c.name != "fsck" {
-					w.sound()
-				}
-				if err := w.with(nil, c.do); err != nil {
-					t.Errorf("after another try: %v", err)
-				}
-				if got := w.files(); !maps.Equal(got, want) {
-					for name := range want {
-						if got[name] != want[name] {
-							t.Errorf("%s: %q, want %q", name, got[name], want[name])
-						}
-					}
-				}
-				w.sound()
-				_ = os.RemoveAll(w.dir)
-				if t.Failed() {
-					t.Fatalf("power cut at operation %d, %s %s", n, op.Name, op.Path)
-				}
+	eachFaultCase(t, func(t *testing.T, c faultCase, ready *world, want map[string]string) {
+		tried, lost := 0, 0
+		defer func() { t.Logf("%d cuts, %d files emptied", tried, lost) }()
+		for n := 1; ; n++ {
+			w := ready.copy(t)
+			f := &disktest.Faults{FailAt: n, Dead: true, Volatile: true}
+			_ = w.with(f, c.do)
+			if f.Failed() == 0 {
+				return
 			}
-		})
-	}
+			tried++
+			emptied, err := f.PowerCut(w.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lost += emptied
+			w.again(c, want)
+			_ = os.RemoveAll(w.dir)
+			if op := f.Ops()[n-1]; t.Failed() {
+				t.Fatalf("power cut at operation %d, %s %s", n, op.Name, op.Path)
+			}
+		}
+	})
 }
