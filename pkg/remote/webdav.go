@@ -313,8 +313,15 @@ func (b *davBackend) put(ctx context.Context, name string, size int64, r io.Read
 	return true, b.w.fail(resp)
 }
 
+// davLocked is how often a name that somebody else holds a lock on is tried
+// for, with waits that double from 25 ms: six seconds in all.
+const davLocked = 8
+
 // rename gives a stored value its name, in a folder that is made if need be.
+// Somebody who gives something the same name at the same time locks it for a
+// moment; the bytes have been sent, so that is worth waiting for.
 func (b *davBackend) rename(ctx context.Context, temp, key string) error {
+	locked := 0
 	for try := 1; ; try++ {
 		req := b.w.request(ctx, "MOVE", temp)
 		req.Header.Set("Destination", b.w.target(key, false).String())
@@ -342,6 +349,13 @@ func (b *davBackend) rename(ctx context.Context, temp, key string) error {
 			if merr := b.mkdirs(ctx, parentOf(key)); merr != nil {
 				return merr
 			}
+		case s == http.StatusLocked && locked < davLocked:
+			webDiscard(resp)
+			if err := sleep(ctx, 25*time.Millisecond<<locked); err != nil {
+				return err
+			}
+			locked++
+			try--
 		case s == http.StatusBadGateway:
 			return errs.WithHint(b.w.fail(resp), "The server does not know itself by this address: use the one that it has behind its proxy, or correct the proxy.")
 		default:
