@@ -47,6 +47,9 @@ func (s *sandbox) snap() snapshot {
 			if !strings.Contains(rel, "/") && strings.HasPrefix(rel, ".") || strings.HasSuffix(rel, ".dvc/tmp") {
 				return filepath.SkipDir
 			}
+			if d.Name() == "users.cairn" {
+				return filepath.SkipDir // who uses a shared cache: for cairn's gc, and DVC looks past it
+			}
 			if d.Name() == ".git" {
 				s.snapGit(out, p, rel)
 				return filepath.SkipDir

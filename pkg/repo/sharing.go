@@ -73,6 +73,11 @@ func (r *Repo) enrol() {
 		return
 	}
 	users.Close()
+	if r.Config.Cache.Shared {
+		// Whoever shares the cache must be able to leave word too; only the
+		// folder's owner may see to that.
+		_ = dir.Chmod(usersDir, 0o775|fs.ModeSetgid)
+	}
 	_ = dir.WriteFile(name, []byte(r.Root+"\n"), 0o666)
 }
 
