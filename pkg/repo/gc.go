@@ -34,7 +34,7 @@ type GCOptions struct {
 	Remote      string
 	SkipFailed  bool     // do without commits that cannot be read
 	Projects    []string // folders of other repositories whose data are kept
-	Jobs        int
+	Jobs        int      // requests to a remote at the same time; 0 is its choice
 	Dry         bool
 	// OlderThan is how old an object of a remote must be to be deleted, so
 	// that what somebody is pushing now stays; nil is DefaultMargin. Folders
@@ -424,7 +424,7 @@ func (g *collection) remote(ctx context.Context, name string) (object.Store, str
 	if s := g.stores[cfg.Name]; s != nil {
 		return s, cfg.Name, nil
 	}
-	s, _, err := g.openRemote(ctx, cfg.Name)
+	s, _, err := g.openRemoteJobs(ctx, cfg.Name, g.o.Jobs)
 	if err != nil {
 		return nil, "", err
 	}
@@ -578,7 +578,7 @@ func (g *collection) storeOf(ctx context.Context, r *Repo, t Target) (object.Sto
 	if s := g.stores[key]; s != nil {
 		return s, nil
 	}
-	s, _, err := r.openRemote(ctx, cfg.Name)
+	s, _, err := r.openRemoteJobs(ctx, cfg.Name, g.o.Jobs)
 	if err != nil {
 		return nil, err
 	}
