@@ -106,14 +106,26 @@ func (a *App) list(ctx context.Context, o repo.ListOptions, show listFlags) erro
 		if err != nil {
 			return err
 		}
-		t := report.Table{KeepSpace: true, Align: listAlign(show)}
-		addTree(&t, []repo.ListEntry{top}, show, 0, "")
-		return t.WriteText(a.UI.Out())
+		return a.showListTree(top, show)
 	}
 	list, err := repo.List(ctx, a.repoEnv(), o)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	return a.showList(list, show)
+}
+
+// showListTree draws entries with what is in them.
+func (a *App) showListTree(top repo.ListEntry, show listFlags) error {
+	t := report.Table{KeepSpace: true, Align: listAlign(show)}
+	addTree(&t, []repo.ListEntry{top}, show, 0, "")
+	return t.WriteText(a.UI.Out())
+}
+
+// showList prints entries: one name a line, a table if more is asked for, or
+// JSON.
+func (a *App) showList(list []repo.ListEntry, show listFlags) error {
+	switch {
 	case a.JSON:
 		return a.UI.JSON(list)
 	case !show.size && !show.hash:

@@ -2,14 +2,11 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cairndata/cairn/pkg/cli/ui"
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/repo"
-	"github.com/cairndata/cairn/pkg/report"
 )
 
 func newListURL(a *App) *cobra.Command {
@@ -47,27 +44,13 @@ remote://name/path is a path below a remote.`,
 			if err != nil {
 				return err
 			}
-			t := report.Table{KeepSpace: true, Align: listAlign(show)}
-			addTree(&t, []repo.ListEntry{top}, show, 0, "")
-			return t.WriteText(a.UI.Out())
+			return a.showListTree(top, show)
 		}
 		list, err := repo.ListURL(ctx, a.repoEnv(), o)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case a.JSON:
-			return a.UI.JSON(list)
-		case !show.size:
-			for _, e := range list {
-				fmt.Fprintln(a.UI.Out(), ui.Quote(e.Path))
-			}
-			return nil
 		}
-		t := report.Table{Align: listAlign(show)}
-		for _, e := range list {
-			t.Add(listRow(e, e.Path, show)...)
-		}
-		return t.WriteText(a.UI.Out())
+		return a.showList(list, show)
 	})
 	return cmd
 }
