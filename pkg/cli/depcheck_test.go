@@ -51,7 +51,6 @@ var homes = []struct {
 	within  []string
 }{
 	{"github.com/aws/", []string{"pkg/remote"}},
-	{"gocloud.dev", []string{"pkg/remote"}},
 	{"cloud.google.com/", []string{"pkg/remote"}},
 	{"github.com/Azure/", []string{"pkg/remote"}},
 	{"github.com/go-git/", []string{"pkg/git"}},

@@ -30,8 +30,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
-	"gocloud.dev/blob"
-	"gocloud.dev/blob/s3blob"
 
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/object"
@@ -47,16 +45,12 @@ const (
 	s3Timeout = time.Minute
 )
 
-// s3Backend keeps bytes in an S3 bucket below a prefix. Reading and listing
-// go through gocloud; writing and deleting use its client directly, since
-// gocloud neither sends a checksum that every S3 server understands, nor
-// tells what came of it, nor deletes in bulk.
+// s3Backend keeps bytes in an S3 bucket below a prefix.
 type s3Backend struct {
 	o      *s3Options
 	name   string // of the remote, for hints
 	where  string // s3://bucket, for messages
 	region string
-	bucket *blob.Bucket
 	client *s3.Client
 	jobs   int
 
@@ -125,11 +119,6 @@ func newS3(ctx context.Context, c Config, env Env) (*s3Backend, error) {
 		so.ContinueHeaderThresholdBytes = -1 // many servers do not know Expect
 		so.DisableLogOutputChecksumValidationSkipped = true
 	})
-	b.bucket, err = s3blob.OpenBucket(ctx, b.client, o.bucket, &s3blob.Options{
-		UseLegacyList: o.legacyLst, RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired})
-	if err != nil {
-		return nil, b.translate(err)
-	}
 	return b, nil
 }
 
@@ -235,7 +224,7 @@ func (b *s3Backend) Properties() Properties {
 	return Properties{Properties: object.Properties{Concurrency: b.jobs, ListPrice: s3PageSize}, PartSize: s3MinPart, MaxParts: s3MaxParts}
 }
 
-func (b *s3Backend) Close() error { return b.bucket.Close() }
+func (b *s3Backend) Close() error { return nil }
 
 func (b *s3Backend) Stat(ctx context.Context, key string) (int64, error) {
 	e, err := b.DescribeVersion(ctx, key, "")
@@ -369,51 +358,70 @@ func (b *s3Backend) OpenVersion(ctx context.Context, key, version string, off, n
 	if n == 0 {
 		// S3 has no empty ranges.
 		e, err := b.DescribeVersion(ctx, key, version)
-		return io.NopCloser(bytes.NewReader(nil)), e.Size, err
+		return emptyBody(), e.Size, err
 	}
-	opts := &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error {
-		var in *s3.GetObjectInput
-		if as(&in) {
-			in.VersionId = orNil(version)
-			in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = b.o.customerAlg, b.o.customerKey, b.o.keyMD5
-		}
-		return nil
-	}}
-	r, err := b.bucket.NewRangeReader(ctx, *b.key(key), off, n, opts)
+	in := &s3.GetObjectInput{Bucket: &b.o.bucket, Key: b.key(key), Range: orNil(rangeHeader(off, n)), VersionId: orNil(version),
+		SSECustomerAlgorithm: b.o.customerAlg, SSECustomerKey: b.o.customerKey, SSECustomerKeyMD5: b.o.keyMD5}
+	out, err := b.client.GetObject(ctx, in)
 	if err != nil {
 		if f := parseFailure(err); f.status == http.StatusRequestedRangeNotSatisfiable || f.code == "InvalidRange" {
 			e, serr := b.DescribeVersion(ctx, key, version)
-			return io.NopCloser(bytes.NewReader(nil)), e.Size, serr
+			return emptyBody(), e.Size, serr
 		}
 		if version != "" && isNoVersion(err) {
 			return nil, 0, b.orNoBucket(ctx, b.noVersion(key, version))
 		}
 		return nil, 0, b.translate(err)
 	}
-	var raw s3.GetObjectOutput
-	if r.As(&raw) && raw.ETag == nil {
-		r.Close()
-		return nil, 0, b.notS3()
-	}
-	if err := b.checkVersion(key, version, raw.VersionId); err != nil {
-		r.Close()
+	refuse := func(err error) (io.ReadCloser, int64, error) {
+		out.Body.Close()
 		return nil, 0, err
 	}
-	left := max(0, r.Size()-off)
+	if out.ETag == nil {
+		return refuse(b.notS3())
+	}
+	if err := b.checkVersion(key, version, out.VersionId); err != nil {
+		return refuse(err)
+	}
+	size, part := totalOf(aws.ToString(out.ContentRange)), out.ContentRange != nil
+	if !part && out.ContentLength != nil {
+		size = *out.ContentLength
+	}
+	if size < 0 {
+		e, err := b.DescribeVersion(ctx, key, version)
+		if err != nil {
+			return refuse(err)
+		}
+		size = e.Size
+	}
+	left := max(0, size-off)
 	if n > 0 {
 		left = min(left, n)
 	}
-	return &s3Body{b: b, r: r, left: left}, r.Size(), nil
+	if off > 0 && !part {
+		// All of it came: what was not asked for is left out.
+		whole := &s3Body{b: b, r: out.Body, left: size}
+		if _, err := io.CopyN(io.Discard, whole, min(off, size)); err != nil {
+			return refuse(err)
+		}
+	}
+	return &s3Body{b: b, r: out.Body, left: left}, size, nil
 }
 
 // s3Body translates errors and tells an early end from the end.
 type s3Body struct {
 	b    *s3Backend
-	r    *blob.Reader
+	r    io.ReadCloser
 	left int64
 }
 
 func (r *s3Body) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > r.left {
+		p = p[:r.left]
+	}
 	n, err := r.r.Read(p)
 	r.left -= int64(n)
 	switch {
@@ -683,41 +691,56 @@ func (g listGuard) Do(req *http.Request) (*http.Response, error) {
 
 func (b *s3Backend) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		token := blob.FirstPageToken
+		full := b.o.prefix + prefix
+		var next *string
 		for {
-			page, next, err := b.bucket.ListPage(ctx, token, s3PageSize, &blob.ListOptions{Prefix: b.o.prefix + prefix})
-			if err == io.EOF {
-				return
-			}
-			if err != nil {
-				err = b.translate(err)
-				if errs.Is(err, errs.NotFound) {
+			var page []types.Object
+			var err error
+			if page, next, err = b.listPage(ctx, &full, next); err != nil {
+				if err = b.translate(err); errs.Is(err, errs.NotFound) {
 					err = b.noBucket() // only a bucket can be missing here
 				}
 				yield(Entry{}, err)
 				return
 			}
 			for _, o := range page {
-				key, ok := strings.CutPrefix(o.Key, b.o.prefix)
+				key, ok := strings.CutPrefix(aws.ToString(o.Key), b.o.prefix)
 				// A folder that a console made is a key with a slash at its end.
 				if !ok || !strings.HasPrefix(key, prefix) || key == "" || strings.HasSuffix(key, "/") {
 					continue
 				}
-				e := Entry{Key: key, Size: o.Size, Meta: Meta{ModTime: o.ModTime}}
-				var raw types.Object
-				if o.As(&raw) {
-					e.Meta = s3Meta(raw.ETag, nil, raw.LastModified)
-				}
-				if !yield(e, nil) {
+				if !yield(Entry{Key: key, Size: aws.ToInt64(o.Size), Meta: s3Meta(o.ETag, nil, o.LastModified)}, nil) {
 					return
 				}
 			}
-			if len(next) == 0 {
+			if next == nil {
 				return
 			}
-			token = next
 		}
 	}
+}
+
+// listPage asks for a page of keys, and says where the next one starts: nil
+// after the last.
+func (b *s3Backend) listPage(ctx context.Context, prefix, from *string) ([]types.Object, *string, error) {
+	if !b.o.legacyLst {
+		out, err := b.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.o.bucket, Prefix: prefix,
+			MaxKeys: aws.Int32(s3PageSize), ContinuationToken: from})
+		if err != nil {
+			return nil, nil, err
+		}
+		return out.Contents, out.NextContinuationToken, nil
+	}
+	out, err := b.client.ListObjects(ctx, &s3.ListObjectsInput{Bucket: &b.o.bucket, Prefix: prefix,
+		MaxKeys: aws.Int32(s3PageSize), Marker: from})
+	if err != nil {
+		return nil, nil, err
+	}
+	next := out.NextMarker
+	if n := len(out.Contents); next == nil && n > 0 && aws.ToBool(out.IsTruncated) {
+		next = out.Contents[n-1].Key // S3 names it only for listings with a delimiter
+	}
+	return out.Contents, next, nil
 }
 
 // ListVersions yields the latest version of each key.

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -369,6 +371,102 @@ func TestS3LegacyListing(t *testing.T) {
 	for e, err := range b.List(t.Context(), "a/") {
 		if err != nil || e.Key != "a/b" || e.Size != 3 {
 			t.Errorf("got %v, %v", e, err)
+		}
+	}
+}
+
+// Without a delimiter, the old listing does not say where it goes on.
+func TestS3LegacyListingOfManyPages(t *testing.T) {
+	t.Parallel()
+	const keys, perPage = 25, 10
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first := 0
+		if after := r.URL.Query().Get("marker"); after != "" {
+			n, err := strconv.Atoi(strings.TrimPrefix(after, "some/prefix/k"))
+			if err != nil {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			first = n + 1
+		}
+		last := min(first+perPage, keys)
+		fmt.Fprintf(w, "<ListBucketResult><Name>bucket</Name><IsTruncated>%v</IsTruncated>", last < keys)
+		for i := first; i < last; i++ {
+			fmt.Fprintf(w, "<Contents><Key>some/prefix/k%02d</Key><Size>%d</Size></Contents>", i, i)
+		}
+		fmt.Fprint(w, "</ListBucketResult>")
+	}))
+	t.Cleanup(srv.Close)
+	b := openTestS3(t, s3Config(srv.URL, map[string]string{"listobjects": "true"}))
+	n := 0
+	for e, err := range b.List(t.Context(), "") {
+		if want := fmt.Sprintf("k%02d", n); err != nil || e.Key != want || e.Size != int64(n) {
+			t.Fatalf("key %d: got %v, %v, want %s", n, e, err, want)
+		}
+		n++
+	}
+	if n != keys {
+		t.Errorf("%d keys, want %d", n, keys)
+	}
+}
+
+// A name is listed and read as it was written, whatever it looks like.
+func TestS3OddKeys(t *testing.T) {
+	t.Parallel()
+	b := openTestS3(t, s3Config(serveS3(t, nil), nil))
+	for _, k := range []string{"a__0x41__b", "up../down", "100%", "a b+c", "x%2Fy", "ü/\u00e9", "q?x=1&y#z"} {
+		if err := b.Put(t.Context(), k, int64(len(k)), strings.NewReader(k)); err != nil {
+			t.Fatalf("%s: %v", k, err)
+		}
+		r, size, err := b.Open(t.Context(), k, 1, -1)
+		if err != nil {
+			t.Errorf("%s: %v", k, err)
+			continue
+		}
+		got, err := io.ReadAll(r)
+		if r.Close(); err != nil || string(got) != k[1:] || size != int64(len(k)) {
+			t.Errorf("%s: read %q of %d, %v", k, got, size, err)
+		}
+		var listed []string
+		for e := range b.List(t.Context(), k) {
+			listed = append(listed, e.Key)
+		}
+		if len(listed) != 1 || listed[0] != k {
+			t.Errorf("%s: listed as %q", k, listed)
+		}
+	}
+}
+
+// A server may answer a request for a part with the whole, in chunks too.
+func TestS3WholeForAPart(t *testing.T) {
+	t.Parallel()
+	const whole = "0123456789"
+	for _, chunked := range []bool{false, true} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"x"`)
+			if !chunked || r.Method == http.MethodHead {
+				w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
+			}
+			w.WriteHeader(http.StatusOK)
+			if r.Method == http.MethodGet {
+				w.(http.Flusher).Flush()
+				_, _ = io.WriteString(w, whole)
+			}
+		}))
+		t.Cleanup(srv.Close)
+		b := openTestS3(t, s3Config(srv.URL, nil))
+		for _, c := range []struct {
+			off, n int64
+			want   string
+		}{{0, -1, whole}, {3, -1, "3456789"}, {3, 4, "3456"}, {0, 4, "0123"}, {8, 5, "89"}, {12, 5, ""}} {
+			r, size, err := b.Open(t.Context(), "k", c.off, c.n)
+			if err != nil {
+				t.Fatalf("chunked %v: %+v: %v", chunked, c, err)
+			}
+			got, err := io.ReadAll(r)
+			if r.Close(); err != nil || string(got) != c.want || size != int64(len(whole)) {
+				t.Errorf("chunked %v: %+v: got %q of %d, %v", chunked, c, got, size, err)
+			}
 		}
 	}
 }
