@@ -20,6 +20,7 @@ import (
 	"github.com/cairndata/cairn/pkg/disk"
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/object"
+	"github.com/cairndata/cairn/pkg/progress"
 )
 
 // LinkType is a way for a workspace file to share bytes with the cache.
@@ -38,6 +39,8 @@ type Options struct {
 	Links  []LinkType // in order of preference; nil is reflink, copy
 	Shared bool       // cache.shared = group: folders and files writable by the group
 	Hook   disk.Hook  // for tests
+
+	Phases *progress.Phases // hears how long the parts take; may be nil
 }
 
 // Cache is a local object store. It is safe for concurrent use, also by
@@ -253,6 +256,13 @@ func (c *Cache) Stat(d object.Digest) (disk.Stat, error) {
 	return st, c.classify(d, err)
 }
 
+// looking measures a look for so many objects.
+func (c *Cache) looking(n int) *progress.Span {
+	span := c.opts.Phases.Begin("look in the cache", "objects")
+	span.Add(int64(n), 0)
+	return span
+}
+
 // classify gives a failure with an object its class.
 func (c *Cache) classify(d object.Digest, err error) error {
 	switch {
@@ -271,6 +281,7 @@ func (c *Cache) classify(d object.Digest, err error) error {
 // Has stats each object, folder by folder and in parallel. A folder that is
 // missing costs one question, whatever the number of its objects.
 func (c *Cache) Has(ctx context.Context, ds []object.Digest) (map[object.Digest]object.Info, error) {
+	defer c.looking(len(ds)).End()
 	sizes := make([]int64, len(ds))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))
@@ -414,7 +425,11 @@ func (c *Cache) Lent(d object.Digest) (object.Manifest, bool) {
 
 // ReadManifest reads and proves a folder's manifest.
 func (c *Cache) ReadManifest(ctx context.Context, d object.Digest) (object.Manifest, error) {
-	return object.ReadManifest(ctx, c, d)
+	span := c.opts.Phases.Begin("read manifests", "files")
+	defer span.End()
+	m, err := object.ReadManifest(ctx, c, d)
+	span.Add(int64(len(m)), 0)
+	return m, err
 }
 
 // List yields all objects of an algorithm.
@@ -648,6 +663,7 @@ func (c *Cache) Missing(ctx context.Context, ds []object.Digest) (int, error) {
 		}
 		return missing, err
 	}
+	defer c.looking(len(ds)).End()
 	var missing atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))

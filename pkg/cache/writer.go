@@ -292,7 +292,7 @@ func (w *Writer) checkpoint() error {
 	w.mu.Unlock()
 	// The absence of a folder of objects is no longer certain.
 	w.absent.Clear()
-	if err := w.batch.Flush(w.root); err != nil {
+	if err := w.flush(); err != nil {
 		return w.fail(err)
 	}
 	names := slices.Collect(maps.Keys(files))
@@ -577,9 +577,12 @@ func (w *Writer) Commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := w.batch.Flush(w.root); err != nil {
+	if err := w.flush(); err != nil {
 		return w.fail(err)
 	}
+	span := w.c.opts.Phases.Begin("name objects", "objects")
+	defer span.End()
+	span.Add(int64(len(files)+len(manifests)), 0)
 	names := slices.Collect(maps.Keys(files))
 	if err := w.placeWhole(files); err != nil {
 		return w.fail(err)
@@ -595,6 +598,12 @@ func (w *Writer) Commit(ctx context.Context) error {
 		return w.fail(err)
 	}
 	return w.fail(w.syncNames(slices.Collect(maps.Keys(manifests))))
+}
+
+// flush makes the bytes of the batch durable.
+func (w *Writer) flush() error {
+	defer w.c.opts.Phases.Begin("flush", "").End()
+	return w.batch.Flush(w.root)
 }
 
 // publish renames staged objects to their digests.
@@ -706,6 +715,7 @@ func (d *differing) Write(p []byte) (int, error) {
 // syncNames makes the names of the objects durable, and those of the folders
 // above them, which may be new.
 func (w *Writer) syncNames(todo []object.Digest) error {
+	defer w.c.opts.Phases.Begin("flush", "").End()
 	const few = 4
 	if len(todo) > few {
 		if all, err := w.root.SyncFS(); all {

@@ -3,10 +3,12 @@ package cli
 import (
 	"context"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cairndata/cairn/pkg/cli/ui"
+	"github.com/cairndata/cairn/pkg/progress"
 )
 
 // App is what every verb is handed: the environment, the terminal and the
@@ -24,6 +26,9 @@ type App struct {
 
 	cd    string
 	seams seams
+
+	began  time.Time
+	phases *progress.Phases // nil but with -vv
 }
 
 // seams are what only an open repository can answer. app_repo.go fills them in.
@@ -40,7 +45,7 @@ type seams struct {
 }
 
 func newApp(env Env) *App {
-	a := &App{Env: env, Prog: progName(env.Args), Dir: env.Dir}
+	a := &App{Env: env, Prog: progName(env.Args), Dir: env.Dir, began: env.Now()}
 	a.UI = ui.New(ui.Options{
 		Stdin: env.Stdin, Stdout: env.Stdout, Stderr: env.Stderr,
 		Getenv: env.Getenv, Now: env.Now,

@@ -20,6 +20,7 @@ func (a *App) repoEnv() repo.Env {
 	e := repo.Env{
 		Dir: a.Dir, Home: a.Env.Home, Getenv: a.Env.Getenv, Now: a.Env.Now,
 		Progress: a.UI.Progress(), Warn: a.UI.Warnf, Prompt: a.UI.Prompter(), Program: a.Prog, WaitForLock: a.WaitForLock,
+		Phases: a.phases,
 	}
 	if a.Env.Environ != nil {
 		e.Environ = a.Env.Environ()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cairndata/cairn/pkg/cli/ui"
 	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/progress"
 )
 
 // Env is the world as the command line sees it. Nothing below reads any of this
@@ -86,6 +87,7 @@ func (a *App) finish(code *int) {
 	if err := a.UI.Close(); err != nil && *code == 0 {
 		*code = a.report(err)
 	}
+	a.showPhases()
 }
 
 // execute sorts out the arguments and runs the command they name.
@@ -129,6 +131,7 @@ func (a *App) applyGlobals() error {
 		a.UI.SetLevel(ui.Debug)
 	case a.Verbose > 1:
 		a.UI.SetLevel(ui.Trace)
+		a.phases = progress.NewPhases(a.Env.Now, a.began)
 	}
 	if a.cd == "" {
 		return nil

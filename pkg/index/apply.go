@@ -199,6 +199,8 @@ type Applier struct {
 	// FoldsCase forbids names that differ in case only even where the file
 	// system, which is asked, tells them apart.
 	FoldsCase bool
+	// Phases hears how long the parts take; may be nil.
+	Phases *progress.Phases
 }
 
 // Applied is what came of plans.
@@ -232,7 +234,10 @@ func (a Applied) Err() error {
 // remembers it. If it changed since it was scanned it is kept, and the
 // failure is errs.Conflict.
 func (a *Applier) Apply(ctx context.Context, plans []Plan) (Applied, error) {
+	span := a.Phases.Begin("apply", "files")
+	defer span.End()
 	r := &applying{Applier: a, ctx: ctx}
+	defer func() { span.Add(int64(r.done.Created+r.done.Removed), 0) }()
 	if err := r.checkCase(plans); err != nil {
 		return r.done, err
 	}

@@ -44,6 +44,8 @@ type Scanner struct {
 	Follow bool
 	// Now is the clock.
 	Now func() time.Time
+	// Phases hears how long the parts take; may be nil.
+	Phases *progress.Phases
 }
 
 // Tree is an out as it lies in the workspace.
@@ -69,6 +71,18 @@ type Tree struct {
 // fs.ErrNotExist. Failures with single files are gathered into one error.
 // rules are those of the folder the out lies in.
 func (s *Scanner) Scan(ctx context.Context, rel string, rules Rules) (*Tree, error) {
+	span := s.Phases.Begin("scan", "files")
+	defer span.End()
+	t, err := s.scan(ctx, rel, rules)
+	if err == nil && t.IsDir {
+		span.Add(int64(len(t.Files)), t.Size)
+	} else if err == nil {
+		span.Add(1, t.Size)
+	}
+	return t, err
+}
+
+func (s *Scanner) scan(ctx context.Context, rel string, rules Rules) (*Tree, error) {
 	dir, name, err := s.Root.Parent(rel)
 	if err != nil && disk.IsNotDir(err) {
 		// A file stands where a folder above the out was.
@@ -126,7 +140,7 @@ func (s *Scanner) storeKnown(dir *disk.Dir, name, rel string, it item) error {
 	if err == nil && st.Size == it.record.Stat.Size {
 		return nil
 	}
-	added, err := s.Store.AddFile(dir, name, s.Alg, object.Digest{}, s.tick())
+	added, err := s.readFile(dir, name, object.Digest{})
 	if err == nil && added.Digest != it.record.Digest {
 		err = errs.New(errs.Conflict, "%q changes while it is read", rel)
 	}
@@ -243,7 +257,10 @@ func (s *Scanner) scanDir(ctx context.Context, parent *disk.Dir, name, rel strin
 	if err := s.storeMissing(ctx, t); err != nil {
 		return nil, err
 	}
+	span := s.Phases.Begin("make manifests", "files")
 	t.Encoded, t.Digest = t.Files.Encode(s.Alg)
+	span.Add(int64(len(t.Files)), int64(len(t.Encoded)))
+	span.End()
 	if s.Store != nil {
 		if err := s.Store.PutBytes(t.Digest, t.Encoded); err != nil {
 			return nil, err
@@ -334,7 +351,7 @@ func (s *Scanner) storeMissing(ctx context.Context, t *Tree) error {
 		if err != nil {
 			return err
 		}
-		added, err := s.Store.AddFile(dir, name, s.Alg, object.Digest{}, s.tick())
+		added, err := s.readFile(dir, name, object.Digest{})
 		dir.Close()
 		if err != nil {
 			return err
@@ -536,10 +553,23 @@ func (s *Scanner) file(dir *disk.Dir, name, rel string, st disk.Stat, old []Reco
 }
 
 func (s *Scanner) readFile(dir *disk.Dir, name string, hint object.Digest) (cache.Added, error) {
+	what := "hash"
 	if s.Store != nil {
-		return s.Store.AddFile(dir, name, s.Alg, hint, s.tick())
+		what = "hash and store"
 	}
-	return cache.HashFile(dir, name, s.Alg, s.tick())
+	meter := s.Phases.Meter(what, "files")
+	began := meter.Start()
+	var added cache.Added
+	var err error
+	if s.Store != nil {
+		added, err = s.Store.AddFile(dir, name, s.Alg, hint, s.tick())
+	} else {
+		added, err = cache.HashFile(dir, name, s.Alg, s.tick())
+	}
+	if err == nil {
+		meter.Done(began, 1, added.Stat.Size)
+	}
+	return added, err
 }
 
 // maxLinks is how many links are followed one after the other.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/object"
+	"github.com/cairndata/cairn/pkg/progress"
 )
 
 // Config is a remote as the configuration has it.
@@ -39,6 +40,9 @@ type Env struct {
 	// Local opens the object store in a folder of this machine. shared asks
 	// for folders that the group may write to.
 	Local func(dir string, shared bool) (object.Store, error)
+
+	// Phases hears of requests; may be nil.
+	Phases *progress.Phases
 }
 
 func (e Env) getenv(key string) string {
@@ -110,6 +114,7 @@ func OpenBackend(ctx context.Context, c Config, env Env) (Backend, error) {
 	if l, ok := b.(retryLimits); ok {
 		o = l.retryOptions()
 	}
+	o.Requests = env.Phases.Meter("requests, a listing being one", "requests")
 	return WithRetry(b, o), nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cairndata/cairn/pkg/errs"
+	"github.com/cairndata/cairn/pkg/progress"
 )
 
 // RetryOptions say how long to insist. The zero value is the usual case.
@@ -19,6 +20,9 @@ type RetryOptions struct {
 	First time.Duration // wait after the first failure, doubled each time; 0 is 250 ms
 	Most  time.Duration // longest wait, also for a server that asks for more; 0 is 20 s
 	Stall time.Duration // end a request after this long without a byte; 0 is one minute
+
+	// Requests hears of each try; may be nil.
+	Requests *progress.Meter
 
 	// Sleep waits, for tests; nil is a timer.
 	Sleep func(ctx context.Context, d time.Duration) error
@@ -144,6 +148,8 @@ func isThrottled(err error) bool {
 func (r *retrier) once(ctx context.Context, f func(ctx context.Context, w *watch) error) error {
 	w := newWatch(ctx, r.o.Stall)
 	defer w.end()
+	began := r.o.Requests.Start()
+	defer func() { r.o.Requests.Done(began, 1, 0) }()
 	return w.why(f(w.ctx, w))
 }
 

@@ -41,6 +41,8 @@ type TransferOptions struct {
 	Progress progress.Sink // nil shows nothing
 	DryRun   bool          // find out what would be moved, and move nothing
 
+	Phases *progress.Phases // hears how long the parts take; may be nil
+
 	// Verify asks the destination for every object, whatever receipts say.
 	Verify bool
 
@@ -203,6 +205,9 @@ func (t *transfer) collect(items []Item) {
 
 func (t *transfer) run(ctx context.Context, items []Item) error {
 	t.collect(items)
+	span := t.o.Phases.Begin("find what is lacking", "objects")
+	defer func() { span.End() }()
+	span.Add(int64(len(t.files)+len(t.manifests)), 0)
 	if err := t.believe(ctx); err != nil {
 		return err
 	}
@@ -210,6 +215,9 @@ func (t *transfer) run(ctx context.Context, items []Item) error {
 	if err != nil {
 		return err
 	}
+	span.End()
+	span = t.o.Phases.Begin("transfer", "objects")
+	defer func() { span.Add(int64(t.stats.Done), t.stats.DoneBytes) }()
 	var bytes int64
 	for _, i := range files {
 		bytes += max(0, t.files[i].size)

@@ -122,7 +122,7 @@ func (r *Repo) scanAdds(ctx context.Context, o AddOptions, adds []*addition, w *
 	task := r.Progress.Start("Adding", -1, -1)
 	defer task.Done()
 	for _, a := range adds {
-		s := &index.Scanner{Root: r.Dir, State: r.State(), Cache: r.Cache, Alg: r.Alg, Jobs: o.Jobs, Task: task, Follow: o.Follow, Now: r.now}
+		s := &index.Scanner{Root: r.Dir, State: r.State(), Cache: r.Cache, Alg: r.Alg, Jobs: o.Jobs, Task: task, Follow: o.Follow, Now: r.now, Phases: r.env.Phases}
 		if same, err := r.sameLegacy(ctx, a, *s, nil); err != nil {
 			return err
 		} else if same {
@@ -350,7 +350,11 @@ func (r *Repo) finishAdds(adds []*addition, res *AddResult, ignore bool) error {
 		}
 		res.Added = append(res.Added, done)
 	}
-	if err := r.Dir.WriteFiles(files); err != nil {
+	span := r.phase("write pointer files", "files")
+	span.Add(int64(len(files)), 0)
+	err := r.Dir.WriteFiles(files)
+	span.End()
+	if err != nil {
 		return fmt.Errorf("write pointer files: %w", err)
 	}
 	if !ignore {

@@ -171,7 +171,7 @@ func (r *Repo) sendFrom(ctx context.Context, o AddOptions, a *addition, s *index
 	}
 	tree.Path = a.rel
 	a.tree = tree
-	_, err = remote.Transfer(ctx, store, src, items, remote.TransferOptions{Jobs: o.RemoteJobs, Progress: r.Progress, Label: "Sending"})
+	_, err = remote.Transfer(ctx, store, src, items, remote.TransferOptions{Jobs: o.RemoteJobs, Progress: r.Progress, Phases: r.env.Phases, Label: "Sending"})
 	return err
 }
 

@@ -95,6 +95,7 @@ func (r *Repo) checkout(ctx context.Context, targets []Target, o CheckoutOptions
 			plans = append(plans, p)
 		}
 	}
+	defer r.phase("plan", "").End()
 	plans, err := r.keepWhole(ctx, plans, o, &bad)
 	if err != nil {
 		return res, err
@@ -145,6 +146,7 @@ func setTotals(task progress.Task, plans []index.Plan) {
 
 // planCheckout compares a target with what is in the workspace.
 func (r *Repo) planCheckout(ctx context.Context, t Target, o CheckoutOptions) (index.Plan, error) {
+	defer r.phase("plan", "").End()
 	rel := t.Out.RepoPath()
 	want := index.Want{Path: rel, Digest: t.Out.Digest, Exec: t.Out.IsExec, Under: t.Under}
 	have, err := r.scanner(t.Out.Digest.Algorithm()).Scan(ctx, rel, r.rulesAbove(rel))

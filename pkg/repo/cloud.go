@@ -241,7 +241,7 @@ func remoteSettings(c *config.Remote) remote.Config {
 
 // remoteEnv is what drivers may see of the world.
 func (r *Repo) remoteEnv() remote.Env {
-	return remote.Env{Getenv: r.env.Getenv, Home: r.env.Home, Prompt: r.env.Prompt, Local: r.openLocalRemote}
+	return remote.Env{Getenv: r.env.Getenv, Home: r.env.Home, Prompt: r.env.Prompt, Local: r.openLocalRemote, Phases: r.env.Phases}
 }
 
 // remoteConfig is a remote's configuration, by name or of the default one.
@@ -476,7 +476,7 @@ func (r *Repo) pushTo(ctx context.Context, store, src object.Store, w *wanted, o
 		bad = nil
 	}
 	stats, err := remote.Transfer(ctx, store, src, transferItems(w.bundles), remote.TransferOptions{
-		Jobs: o.Jobs, Progress: r.Progress, Label: "Pushing", Verify: o.VerifyRemote,
+		Jobs: o.Jobs, Progress: r.Progress, Phases: r.env.Phases, Label: "Pushing", Verify: o.VerifyRemote,
 	})
 	res.Pushed += stats.Done
 	res.Bytes += stats.DoneBytes
@@ -559,7 +559,7 @@ func (r *Repo) fetchFrom(ctx context.Context, w *wanted, o CloudOptions, res *Fe
 			manifests = append(manifests, remote.Item{Digest: b.digest, Size: -1, Path: b.path})
 		}
 	}
-	opts := remote.TransferOptions{Jobs: o.Jobs, Progress: r.Progress, Label: "Fetching"}
+	opts := remote.TransferOptions{Jobs: o.Jobs, Progress: r.Progress, Phases: r.env.Phases, Label: "Fetching"}
 	var first error
 	if len(manifests) > 0 {
 		stats, err := remote.Transfer(ctx, r.Cache, store, manifests, opts)
@@ -722,7 +722,10 @@ func (r *Repo) statusOf(ctx context.Context, store object.Store, w *wanted, veri
 			asked[i].Size = info.Size
 		}
 	}
+	span := r.phase("ask the remote", "objects")
+	span.Add(int64(len(ds)), 0)
 	there, err := remote.Look(ctx, store, asked, verify)
+	span.End()
 	if err != nil {
 		return err
 	}

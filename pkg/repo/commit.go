@@ -90,7 +90,9 @@ func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error
 		if err != nil {
 			return res, err
 		}
+		span := r.phase("write pointer files", "files")
 		files, err := r.recordCommit(ctx, c, rec.runs)
+		span.End()
 		if err != nil {
 			return res, err
 		}

@@ -71,7 +71,9 @@ func (r *Repo) Diff(ctx context.Context, o DiffOptions) (DiffResult, error) {
 		}
 		paths = append(paths, p...)
 	}
+	span := r.phase("compare", "")
 	list := filterChanges(findRenames(compareSides(old, now, true)), paths)
+	span.End()
 	if o.B == "" {
 		missing, err := r.notCached(ctx, list)
 		if err != nil {

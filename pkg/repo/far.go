@@ -152,6 +152,7 @@ func (f *farSource) tip(ctx context.Context, rev string) (string, error) {
 // fetch makes sure that a commit can be read, and of a mirror the files that
 // say what is recorded.
 func (f *farSource) fetch(ctx context.Context, env Env, rev string) (err error) {
+	defer env.Phases.Begin("fetch from git", "").End()
 	if f.mirror == nil {
 		f.sha, err = f.tip(ctx, rev)
 		return err

@@ -272,7 +272,10 @@ func (g *collection) plan(ctx context.Context) (*GCPlan, error) {
 	if err := g.checkSharing(); err != nil {
 		return nil, err
 	}
+	span := g.phase("find what is used", "objects")
 	used, err := g.used(ctx)
+	span.Add(int64(len(used)), 0)
+	span.End()
 	if err != nil {
 		return nil, err
 	}
@@ -343,10 +346,13 @@ func (g *collection) remoteAlgorithms() []object.Algorithm {
 // collect adds to a place its unused objects. spare, which may be nil, says of
 // one whether it stays all the same.
 func (g *collection) collect(ctx context.Context, at *GCPlace, a object.Algorithm, used map[object.Digest]bool, spare func(object.Info) (bool, error)) error {
+	span := g.phase("list objects", "objects")
+	defer span.End()
 	for i, err := range at.store.List(ctx, a) {
 		if err != nil {
 			return err
 		}
+		span.Add(1, i.Size)
 		if used[i.Digest] || g.agreed != nil && !g.agreed[i.Digest] {
 			continue
 		}
@@ -783,6 +789,11 @@ func (g *collection) trace(ctx context.Context, plan *GCPlan) error {
 // delete does what the plan says: the cache first, so that what only the
 // remote would still have is noticed.
 func (g *collection) delete(ctx context.Context, plan *GCPlan) error {
+	span := g.phase("delete", "objects")
+	defer span.End()
+	for _, at := range plan.Places {
+		span.Add(int64(at.Objects), at.Bytes)
+	}
 	var caches []*cache.Cache
 	discard := map[*cache.Cache][]object.Digest{} // one deletion for both parts of a cache
 	for _, at := range plan.Places {

@@ -394,7 +394,7 @@ func (r *Repo) arriveInto(ctx context.Context, in *incoming, a object.Algorithm,
 			read = append(read, i)
 		}
 	}
-	if err := moveObjects(ctx, in, move, name, dst, remote.TransferOptions{Jobs: jobs, Progress: r.Progress, Label: "Importing"}); err != nil {
+	if err := moveObjects(ctx, in, move, name, dst, remote.TransferOptions{Jobs: jobs, Progress: r.Progress, Phases: r.env.Phases, Label: "Importing"}); err != nil {
 		return nil, err
 	}
 	if err := r.readIncoming(ctx, in, read, a, name, jobs, w, digests, sizes); err != nil {
@@ -552,6 +552,9 @@ func (r *Repo) readIncoming(ctx context.Context, in *incoming, which []int, a ob
 	if len(which) == 0 {
 		return nil
 	}
+	span := r.phase("read the source", "files")
+	defer span.End()
+	span.Add(int64(len(which)), 0)
 	if jobs <= 0 {
 		jobs = readJobs
 	}

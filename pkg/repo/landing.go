@@ -114,7 +114,7 @@ func (l *landing) bring(ctx context.Context, in *incoming, name string, jobs int
 		move = append(move, i)
 	}
 	sink := progress.Or(l.env.Progress)
-	if err := moveObjects(ctx, in, move, name, &landingStore{l: l, at: at}, remote.TransferOptions{Jobs: jobs, Progress: sink, Label: "Downloading"}); err != nil {
+	if err := moveObjects(ctx, in, move, name, &landingStore{l: l, at: at}, remote.TransferOptions{Jobs: jobs, Progress: sink, Phases: l.env.Phases, Label: "Downloading"}); err != nil {
 		return err
 	}
 	if jobs <= 0 {

@@ -164,7 +164,7 @@ func (p *place) open(ctx context.Context, e Env, use remote.Config, versions boo
 		}
 	}
 	var err error
-	p.backend, err = remote.OpenBackend(ctx, use, remote.Env{Getenv: e.Getenv, Home: e.Home, Prompt: e.Prompt})
+	p.backend, err = remote.OpenBackend(ctx, use, remote.Env{Getenv: e.Getenv, Home: e.Home, Prompt: e.Prompt, Phases: e.Phases})
 	if err != nil {
 		if errs.Is(err, errs.Unsupported) && errs.HintOf(err) != "" {
 			err = errs.WithHint(errs.New(errs.Config, "config file error: Unsupported URL type %s://", p.scheme), "%s", errs.HintOf(err))

@@ -23,6 +23,9 @@ func (r *Repo) writePointer(s *pipeline.Stage, old []byte) error {
 	if old != nil && bytes.Equal(text, old) {
 		return nil
 	}
+	span := r.phase("write pointer files", "files")
+	defer span.End()
+	span.Add(1, int64(len(text)))
 	if err := r.Dir.WriteFile(s.File, text, 0o666); err != nil {
 		return fmt.Errorf("write %q: %w", r.Show(s.File), err)
 	}
@@ -34,6 +37,7 @@ func (r *Repo) gitIgnore(rels ...string) ([]string, error) {
 	if r.Git == nil {
 		return nil, nil
 	}
+	defer r.phase("write .gitignore", "").End()
 	changed, err := r.Git.IgnoreAdd(r.gitPaths(rels)...)
 	return r.fromGit(changed), err
 }
@@ -73,6 +77,7 @@ func (r *Repo) autostage(ctx context.Context, files []string) error {
 	if r.Git == nil || !r.Config.Core.Autostage || len(files) == 0 {
 		return nil
 	}
+	defer r.phase("git add", "").End()
 	return r.Git.Stage(ctx, r.gitPaths(files)...)
 }
 

@@ -40,6 +40,8 @@ type Env struct {
 	// WaitForLock waits for the repository's lock without limit.
 	WaitForLock bool
 	Hook        disk.Hook // for tests
+	// Phases hears how long the parts of a verb take; nil measures nothing.
+	Phases *progress.Phases
 }
 
 // ConfigOptions say where configuration is, for a repository's root or, with
@@ -129,6 +131,7 @@ func mountPoint(dir string) string {
 
 // Open opens the repository that dir lies in.
 func Open(env Env) (*Repo, error) {
+	defer env.Phases.Begin("open the repository", "").End()
 	root, err := FindRoot(env.Dir)
 	if err != nil {
 		return nil, err
@@ -187,7 +190,7 @@ func openAt(root string, env Env) (*Repo, error) {
 
 func (r *Repo) openCache() error {
 	c := r.Config.Cache
-	o := cache.Options{Shared: c.Shared, Hook: r.env.Hook}
+	o := cache.Options{Shared: c.Shared, Hook: r.env.Hook, Phases: r.env.Phases}
 	for _, t := range c.Types {
 		o.Links = append(o.Links, cache.LinkType(t))
 	}
@@ -210,6 +213,9 @@ func (r *Repo) Close() error {
 }
 
 func (r *Repo) now() time.Time { return r.env.Now() }
+
+// phase enters a phase of the verb; see [progress.Phases].
+func (r *Repo) phase(name, unit string) *progress.Span { return r.env.Phases.Begin(name, unit) }
 
 func (r *Repo) warn(format string, args ...any) {
 	if r.env.Warn != nil {
@@ -295,6 +301,7 @@ func (r *Repo) Lock(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	defer r.phase("clean up after the dead", "").End()
 	if tmp, err := r.Dir.OpenPath(tmpDir); err == nil {
 		disk.CleanStaging(tmp)
 		tmp.Close()
@@ -310,6 +317,7 @@ func (r *Repo) Lock(ctx context.Context) (unlock func(), err error) {
 
 // lockOnly is Lock that leaves what dead processes left where it is.
 func (r *Repo) lockOnly(ctx context.Context) (unlock func(), err error) {
+	defer r.phase("wait for the lock", "").End()
 	if r.Config.Core.HardlinkLock {
 		return nil, errs.WithHint(errs.New(errs.Unsupported, "core.hardlink_lock is set, and cairn takes only kernel locks"),
 			"Where the file system has kernel locks, unset it: cairn config --unset core.hardlink_lock.")
@@ -338,6 +346,7 @@ func (r *Repo) State() *index.State {
 	if r.state != nil {
 		return r.state
 	}
+	defer r.phase("read the index", "").End()
 	tmp, err := r.Dir.OpenPath(tmpDir)
 	if err != nil {
 		r.state = index.NewState()
@@ -357,6 +366,7 @@ func (r *Repo) saveState() error {
 	if r.state == nil {
 		return nil
 	}
+	defer r.phase("write the index", "").End()
 	tmp, err := r.Dir.OpenPath(tmpDir)
 	if err != nil {
 		return nil
@@ -385,13 +395,13 @@ func (r *Repo) apply(ctx context.Context, plans []index.Plan, task progress.Task
 		return index.Applied{}, err
 	}
 	defer done()
-	a := index.Applier{Root: r.Dir, State: r.State(), Cache: r.Cache, Staging: staging, Task: task, Now: r.now}
+	a := index.Applier{Root: r.Dir, State: r.State(), Cache: r.Cache, Staging: staging, Task: task, Now: r.now, Phases: r.env.Phases}
 	return a.Apply(ctx, plans)
 }
 
 // scanner prepares to read outs of the workspace without storing them.
 func (r *Repo) scanner(a object.Algorithm) *index.Scanner {
-	s := &index.Scanner{Root: r.Dir, State: r.State(), Cache: r.Cache, Alg: a, Now: r.now}
+	s := &index.Scanner{Root: r.Dir, State: r.State(), Cache: r.Cache, Alg: a, Now: r.now, Phases: r.env.Phases}
 	if a == object.MD5Legacy {
 		// The index remembers digests of today's algorithms only; a file
 		// has one digest in it.

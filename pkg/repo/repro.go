@@ -136,7 +136,9 @@ func (r *Repo) Repro(ctx context.Context, o ReproOptions) (ReproResult, error) {
 	}
 	defer p.release()
 	defer p.rec.close()
+	span := r.phase("plan", "")
 	err := p.plan(ctx)
+	span.End()
 	if err != nil {
 		return ReproResult{}, err
 	}
@@ -359,6 +361,9 @@ func (p *repro) targets(all func() (*pipeline.Graph, error)) ([]*pipeline.Stage,
 // targets are found with.
 func (p *repro) loadAll(ctx context.Context) (*pipeline.Graph, error) {
 	var files []string
+	span := p.phase("load stages", "stage files")
+	defer span.End()
+	defer func() { span.Add(int64(len(files)), 0) }()
 	err := walkStageFiles(workFS{p.Dir}, p.Ignore, ".", func(file string) (outs []string) {
 		if ctx.Err() != nil {
 			return nil
@@ -588,6 +593,7 @@ func (p *repro) watched() {
 }
 
 func (p *repro) startReady(ctx context.Context) {
+	defer p.phase("find out what must run", "").End()
 	for p.running < p.o.Jobs && !p.stop && ctx.Err() == nil {
 		st := p.next()
 		if st == nil {
@@ -651,12 +657,14 @@ func (p *repro) wait(ctx context.Context, later time.Time) error {
 	p.unlock = nil
 	p.watched()
 	var ended []event
+	span := p.phase("wait for commands", "")
 	select {
 	case e := <-p.events:
 		ended = append(ended, e)
 	case <-clock:
 	case <-p.cancelled(ctx):
 	}
+	span.End()
 	if err := p.relock(ctx); err != nil {
 		return err
 	}
@@ -800,7 +808,10 @@ func (p *repro) launch(ctx context.Context, st *step, job *executor.Job) error {
 	p.running++
 	go func() {
 		begin := time.Now()
+		meter := p.env.Phases.Meter("commands", "commands")
+		began := meter.Start()
 		err := executor.Run(ctx, *job)
+		meter.Done(began, int64(len(job.Commands)), 0)
 		p.events <- event{st, err, time.Since(begin)}
 	}()
 	return nil
@@ -815,6 +826,7 @@ func usesUs(commands []string) bool {
 
 // ended is a command's end: what it made is recorded.
 func (p *repro) ended(ctx context.Context, e event) {
+	defer p.phase("record what was made", "").End()
 	st := e.step
 	p.running--
 	p.budget.give(st.limits)

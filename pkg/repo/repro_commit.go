@@ -128,6 +128,7 @@ func (c *recorder) flush(ctx context.Context) error {
 		}
 		c.ignored = nil
 	}
+	defer c.r.phase("write pointer files", "").End()
 	done := c.done
 	c.done = nil
 	locks := map[*lockText]bool{}

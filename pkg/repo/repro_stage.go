@@ -372,7 +372,7 @@ func (p *repro) lookOutside(ctx context.Context, abs string, a object.Algorithm)
 		d = &outsideDir{dir, index.NewState()}
 		p.outside[folder] = d
 	}
-	s := &index.Scanner{Root: d.dir, State: d.state, Cache: p.Cache, Alg: a, Now: p.now, Follow: true}
+	s := &index.Scanner{Root: d.dir, State: d.state, Cache: p.Cache, Alg: a, Now: p.now, Follow: true, Phases: p.env.Phases}
 	if a == object.MD5Legacy {
 		s.State = index.NewState()
 	}
@@ -604,7 +604,7 @@ func (p *repro) bring(ctx context.Context, plans []index.Plan, copies bool) erro
 		return err
 	}
 	defer done()
-	a := index.Applier{Root: p.Dir, State: p.State(), Cache: p.Cache, Staging: staging, Now: p.now}
+	a := index.Applier{Root: p.Dir, State: p.State(), Cache: p.Cache, Staging: staging, Now: p.now, Phases: p.env.Phases}
 	if copies {
 		a.Cache = p.rec.copies
 	}

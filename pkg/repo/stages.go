@@ -302,11 +302,14 @@ func (r *Repo) loadStageFiles(ctx context.Context, src fs.FS, m *ignore.Matcher,
 // loadPipeline reads all stage files but those that skip, which may be nil,
 // leaves out.
 func (r *Repo) loadPipeline(ctx context.Context, src fs.FS, m *ignore.Matcher, skip func(string, bool) bool) (*pipeline.Pipeline, error) {
+	span := r.phase("load stages", "stage files")
+	defer span.End()
 	l := pipeline.NewLoader(src, r.loaderOptions(m))
 	files, err := r.stageFiles(ctx, l, src, m, skip)
 	if err != nil {
 		return nil, err
 	}
+	span.Add(int64(len(files)), 0)
 	p := l.Load(slices.Values(files))
 	if len(p.Errors) > 0 {
 		return nil, p.Errors[0]

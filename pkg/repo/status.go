@@ -169,6 +169,9 @@ func groupByStage(stages *Stages, targets []Target, all bool) []stageGroup {
 }
 
 func (r *Repo) stageStatus(ctx context.Context, g stageGroup, o StatusOptions) (StageStatus, error) {
+	span := r.phase("compare", "stages")
+	defer span.End()
+	span.Add(1, 0)
 	s := StageStatus{Address: r.address(g.stage)}
 	if isPinned(g.stage) {
 		if !o.NoUpdates {
