@@ -57,6 +57,7 @@ type Cache struct {
 
 	noReflink sync.Map // device of a workspace file → true: it cannot be cloned here
 	lent      sync.Map // digest → manifest that is known without being stored
+	proven    provenSet
 }
 
 // shard is the folder of the objects whose digests share an algorithm and

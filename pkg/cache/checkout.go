@@ -64,6 +64,7 @@ func (c *Cache) checkoutVia(ctx context.Context, d object.Digest, to Target, tmp
 		_ = tmpDir.Remove(tmp)
 		return "", err
 	}
+	c.linked(d, f, st, link)
 	return link, nil
 }
 
@@ -78,6 +79,8 @@ func (c *Cache) CheckoutStaged(ctx context.Context, d object.Digest, to Target, 
 	link, err := c.materialise(ctx, d, f, st, to, to.Dir, to.Name, tick)
 	if err != nil {
 		_ = to.Dir.Remove(to.Name)
+	} else {
+		c.linked(d, f, st, link)
 	}
 	return link, err
 }
@@ -197,7 +200,7 @@ func (c *Cache) reflinkOut(ctx context.Context, d object.Digest, f *disk.File, s
 	}
 	ok, err := disk.Reflink(out, f)
 	if ok && err == nil {
-		err = prove(ctx, d, out, tick)
+		err = c.proveClone(ctx, d, out, f, st, tick)
 	}
 	if cerr := out.Close(); err == nil {
 		err = cerr
@@ -211,12 +214,26 @@ func (c *Cache) reflinkOut(ctx context.Context, d object.Digest, f *disk.File, s
 	return ok, err
 }
 
+// proveClone proves what the clone out of the object's file f holds: by its
+// hash, or by f having been proven and being what it was, before and after.
+func (c *Cache) proveClone(ctx context.Context, d object.Digest, out, f *disk.File, st disk.Stat, tick func(int64)) error {
+	if c.proven.has(d, st) {
+		if now, err := f.Stat(); err == nil && now.SameContent(st) {
+			if tick != nil {
+				tick(st.Size)
+			}
+			return nil
+		}
+	}
+	return prove(ctx, d, out, tick)
+}
+
 func (c *Cache) hardlinkOut(ctx context.Context, d object.Digest, f *disk.File, st disk.Stat, to Target, dir *disk.Dir, tmp string, tick func(int64), why *error) (bool, error) {
 	if st.Size == 0 {
 		// An empty file shares nothing, and a link would make it read-only.
 		return true, c.copyOut(ctx, d, f, st, to, dir, tmp, tick)
 	}
-	if err := prove(ctx, d, f, tick); err != nil {
+	if err := c.prove(ctx, d, f, st, tick); err != nil {
 		return false, err
 	}
 	linked := false
@@ -228,7 +245,8 @@ func (c *Cache) hardlinkOut(ctx context.Context, d object.Digest, f *disk.File, 
 			return nil // another device, or links not allowed: try the next type
 		}
 		linked = true
-		if now, err := dir.Lstat(tmp); err != nil || now.Ino != st.Ino || now.Size != st.Size {
+		now, err := dir.Lstat(tmp)
+		if err != nil || now.Ino != st.Ino || now.Size != st.Size || now.MTime != st.MTime {
 			// What was proven is not what was linked.
 			return errors.Join(err, errs.New(errs.Conflict, "object %s was replaced while it was linked", d))
 		}
@@ -238,7 +256,7 @@ func (c *Cache) hardlinkOut(ctx context.Context, d object.Digest, f *disk.File, 
 }
 
 func (c *Cache) symlinkOut(ctx context.Context, d object.Digest, f *disk.File, st disk.Stat, to Target, dir *disk.Dir, tmp string, tick func(int64), why *error) (bool, error) {
-	if err := prove(ctx, d, f, tick); err != nil {
+	if err := c.prove(ctx, d, f, st, tick); err != nil {
 		return false, err
 	}
 	abs, err := filepath.Abs(filepath.Join(c.path, filepath.FromSlash(d.Key())))
@@ -255,16 +273,20 @@ func (c *Cache) symlinkOut(ctx context.Context, d object.Digest, f *disk.File, s
 }
 
 func (c *Cache) copyOut(ctx context.Context, d object.Digest, f *disk.File, st disk.Stat, to Target, dir *disk.Dir, tmp string, tick func(int64)) error {
-	if st.Size <= smallFile {
+	if st.Size <= smallFile && !c.proven.has(d, st) {
 		return c.copySmall(d, f, st, to, dir, tmp, tick)
 	}
 	out, err := dir.Create(tmp, workMode(to.Exec))
 	if err != nil {
 		return err
 	}
-	got, _, err := copyFile(ctx, out, f, st.Size, d.Algorithm(), tick)
-	if err == nil && got != d.AsFile() {
-		err = object.Mismatch(d, got)
+	done, err := c.copyProven(ctx, d, out, f, st, tick)
+	if err == nil && !done {
+		var got object.Digest
+		got, _, err = copyFile(ctx, out, f, st.Size, d.Algorithm(), tick)
+		if err == nil && got != d.AsFile() {
+			err = object.Mismatch(d, got)
+		}
 	}
 	return errors.Join(err, out.Close())
 }

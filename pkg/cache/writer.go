@@ -74,7 +74,8 @@ type wholeShard struct {
 type staged struct {
 	dir   *disk.Dir
 	name  string
-	chmod bool // a link to a workspace file, whose mode is still the user's
+	chmod bool       // a link to a workspace file, whose mode is still the user's
+	st    *disk.Stat // as it was written, of what is worth remembering
 }
 
 var _ object.Writer = (*Writer)(nil)
@@ -240,6 +241,11 @@ func (w *Writer) drop(f *disk.File, s staged) {
 // finish makes a written file part of the batch.
 func (w *Writer) finish(f *disk.File, s staged, d object.Digest, size int64) error {
 	err := w.batch.Written(f)
+	if err == nil && size >= provenLeast {
+		var st disk.Stat
+		st, err = f.Stat()
+		s.st = &st
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -295,10 +301,11 @@ func (w *Writer) checkpoint() error {
 	if err := w.flush(); err != nil {
 		return w.fail(err)
 	}
-	names := slices.Collect(maps.Keys(files))
+	names, written := slices.Collect(maps.Keys(files)), writtenIn(files)
 	if err := w.publish(files); err != nil {
 		return w.fail(err)
 	}
+	w.remember(written)
 	return w.fail(w.syncNames(names))
 }
 
@@ -583,13 +590,14 @@ func (w *Writer) Commit(ctx context.Context) error {
 	span := w.c.opts.Phases.Begin("name objects", "objects")
 	defer span.End()
 	span.Add(int64(len(files)+len(manifests)), 0)
-	names := slices.Collect(maps.Keys(files))
+	names, written := slices.Collect(maps.Keys(files)), writtenIn(files)
 	if err := w.placeWhole(files); err != nil {
 		return w.fail(err)
 	}
 	if err := w.publish(files); err != nil {
 		return w.fail(err)
 	}
+	w.remember(written)
 	if err := w.syncNames(names); err != nil {
 		return w.fail(err)
 	}
