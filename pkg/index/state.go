@@ -53,7 +53,8 @@ const (
 	blockHeader = 8
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli is the table of CRC-32C, made when it is first asked for.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // LoadState reads the state from a file of dir. Whatever is wrong with the
 // file, the state is usable: what cannot be read is not remembered. note says
@@ -350,7 +351,7 @@ func appendBlock(b []byte, path string, records []Record) []byte {
 	}
 	body := b[at+blockHeader:]
 	binary.LittleEndian.PutUint32(b[at:], uint32(len(body)))
-	binary.LittleEndian.PutUint32(b[at+4:], crc32.Checksum(body, castagnoli))
+	binary.LittleEndian.PutUint32(b[at+4:], crc32.Checksum(body, castagnoli()))
 	return b
 }
 
@@ -367,7 +368,7 @@ func appendText(b []byte, s string) []byte {
 // decodeBlock returns a block's records, or none if it is damaged.
 func decodeBlock(block []byte) []Record {
 	body := block[blockHeader:]
-	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(block[4:]) {
+	if crc32.Checksum(body, castagnoli()) != binary.LittleEndian.Uint32(block[4:]) {
 		return nil
 	}
 	r := reader{b: body}

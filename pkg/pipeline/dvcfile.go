@@ -31,7 +31,7 @@ func ParseDvcFile(file string, data []byte) (*Stage, error) {
 		e := &FileError{File: file, text: data, Problems: []FileProblem{{Msg: "the file is empty"}}}
 		return nil, errs.WithHint(invalid(e), "Restore %s from Git, or delete it and track the data again.", file)
 	}
-	if err := validate(file, doc, v, dvcFileSchema); err != nil {
+	if err := validate(file, doc, v, fileSchemas().dvcFile); err != nil {
 		return nil, err
 	}
 	l := loader{file: file}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/cairndata/cairn/pkg/disk"
 	"github.com/cairndata/cairn/pkg/errs"
@@ -81,48 +82,49 @@ func isNull(path []any, v any, bad *[]schemaError) {
 	}
 }
 
-var (
-	annotationSchema = fields{"desc": isStr, "type": isStr, "labels": eachOf(isStr), "meta": isAnything}
-	stageOutFields   = with(annotationSchema, fields{"cache": isBool, "persist": isBool, "checkpoint": isBool, "remote": isStr, "push": isBool})
-	plotFields       = fields{"template": isStr, "x": isStr, "y": isStr, "x_label": isStr, "y_label": isStr, "title": isStr, "header": isBool}
-	stageOutSchema   = eachOf(deepest(isStr, namesOf(mapping(stageOutFields))))
-	plotPropsSchema  = mapping(with(stageOutFields, plotFields))
-	stagePlotSchema  = eachOf(deepest(isStr, namesOf(deepest(plotPropsSchema, eachOf(plotPropsSchema)))))
-	varsSchema       = eachOf(isStr, isDict)
+// dvcYAMLSchema is made when the first file is checked.
+var dvcYAMLSchema = sync.OnceValue(func() check {
+	annotation := fields{"desc": isStr, "type": isStr, "labels": eachOf(isStr), "meta": isAnything}
+	stageOutFields := with(annotation, fields{"cache": isBool, "persist": isBool, "checkpoint": isBool, "remote": isStr, "push": isBool})
+	plotFields := fields{"template": isStr, "x": isStr, "y": isStr, "x_label": isStr, "y_label": isStr, "title": isStr, "header": isBool}
+	stageOut := eachOf(deepest(isStr, namesOf(mapping(stageOutFields))))
+	plotProps := mapping(with(stageOutFields, plotFields))
+	stagePlot := eachOf(deepest(isStr, namesOf(deepest(plotProps, eachOf(plotProps)))))
+	vars := eachOf(isStr, isDict)
 
-	stageSchema = mapping(fields{
+	stage := mapping(fields{
 		"matrix": namesOf(deepest(isStr, isList)), "cmd": deepest(isStr, isList), "wdir": isStr, "deps": eachOf(isStr),
-		"params": eachOf(deepest(isStr, isDict)), "vars": varsSchema, "frozen": isBool, "meta": isAnything, "desc": isStr,
-		"always_changed": isBool, "outs": stageOutSchema, "metrics": stageOutSchema, "plots": stagePlotSchema,
+		"params": eachOf(deepest(isStr, isDict)), "vars": vars, "frozen": isBool, "meta": isAnything, "desc": isStr,
+		"always_changed": isBool, "outs": stageOut, "metrics": stageOut, "plots": stagePlot,
 	}, "cmd")
-	foreachSchema = mapping(fields{"foreach": deepest(isDict, isList, isStr), "do": stageSchema}, "foreach", "do")
+	foreach := mapping(fields{"foreach": deepest(isDict, isList, isStr), "do": stage}, "foreach", "do")
 
-	plotDefinitionSchema = mapping(fields{
+	plotDefinition := mapping(fields{
 		"x": deepest(isStr, namesOf(isStr)), "y": deepest(isStr, eachOf(isStr), namesOf(deepest(isStr, eachOf(isStr)))),
 		"x_label": isStr, "y_label": isStr, "title": isStr, "template": isStr,
 	})
-	dvcYAMLSchema = mapping(fields{
+
+	isStageDefinition := func(path []any, v any, bad *[]schemaError) {
+		if m, ok := v.(*yamlfmt.Map); ok && (m.Has("foreach") || m.Has("do")) {
+			foreach(path, v, bad)
+			return
+		}
+		stage(path, v, bad)
+	}
+	plots := namesOf(deepest(plotDefinition, isNull))
+	isTopPlot := func(path []any, v any, bad *[]schemaError) {
+		if m, ok := v.(*yamlfmt.Map); ok && m.Len() == 0 {
+			say(bad, path, "expected the path or name of a plot")
+			return
+		}
+		plots(path, v, bad)
+	}
+	return mapping(fields{
 		"datasets": isAnything, "plots": eachOf(deepest(isStr, isTopPlot)), "stages": namesOf(isStageDefinition),
-		"vars": varsSchema, "params": eachOf(isStr), "metrics": eachOf(isStr),
-		"artifacts": namesOf(mapping(with(annotationSchema, fields{"path": isStr}), "path")),
+		"vars": vars, "params": eachOf(isStr), "metrics": eachOf(isStr),
+		"artifacts": namesOf(mapping(with(annotation, fields{"path": isStr}), "path")),
 	})
-)
-
-func isStageDefinition(path []any, v any, bad *[]schemaError) {
-	if m, ok := v.(*yamlfmt.Map); ok && (m.Has("foreach") || m.Has("do")) {
-		foreachSchema(path, v, bad)
-		return
-	}
-	stageSchema(path, v, bad)
-}
-
-func isTopPlot(path []any, v any, bad *[]schemaError) {
-	if m, ok := v.(*yamlfmt.Map); ok && m.Len() == 0 {
-		say(bad, path, "expected the path or name of a plot")
-		return
-	}
-	namesOf(deepest(plotDefinitionSchema, isNull))(path, v, bad)
-}
+})
 
 // parseDvcYAML reads a dvc.yaml. An empty one is an empty mapping.
 func parseDvcYAML(file string, data []byte) (*yamlfmt.Doc, *yamlfmt.Map, error) {
@@ -134,7 +136,7 @@ func parseDvcYAML(file string, data []byte) (*yamlfmt.Doc, *yamlfmt.Map, error) 
 	if isFalsy(v) {
 		v = yamlfmt.NewMap()
 	}
-	if err := validate(file, doc, v, dvcYAMLSchema); err != nil {
+	if err := validate(file, doc, v, dvcYAMLSchema()); err != nil {
 		return nil, nil, err
 	}
 	return doc, v.(*yamlfmt.Map), nil

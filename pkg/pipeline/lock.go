@@ -34,11 +34,11 @@ func ParseLock(file string, data []byte) (*Lock, error) {
 		v = yamlfmt.NewMap()
 	}
 	m, ok := v.(*yamlfmt.Map)
-	if ok && m.Len() > 0 && !m.Has("schema") && !m.Has("stages") && validate(file, doc, v, lock1Schema) == nil {
+	if ok && m.Len() > 0 && !m.Has("schema") && !m.Has("stages") && validate(file, doc, v, fileSchemas().lock1) == nil {
 		l.oldForm, l.stages = true, m
 		return l, l.check(nil)
 	}
-	if err := validate(file, doc, v, lockSchema); err != nil {
+	if err := validate(file, doc, v, fileSchemas().lock); err != nil {
 		return nil, err
 	}
 	if s, ok := value(m, "stages").(*yamlfmt.Map); ok {
@@ -164,7 +164,7 @@ func CheckLockEntry(name string, data []byte) (*yamlfmt.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := validate(name, doc, doc.Value(), lockEntrySchema); err != nil {
+	if err := validate(name, doc, doc.Value(), fileSchemas().lockEntry); err != nil {
 		return nil, err
 	}
 	m := doc.Value().(*yamlfmt.Map)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/cairndata/cairn/pkg/errs"
@@ -147,7 +148,9 @@ func (p *FileProblem) excerpt(b *strings.Builder, lines []string, alone bool) {
 }
 
 // conflictMarker is what Git leaves in a file that it could not merge.
-var conflictMarker = regexp.MustCompile(`(?m)^[<=>]{7} .*$`)
+var conflictMarker = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^[<=>]{7} .*$`)
+})
 
 // loadYAML parses a file of DVC's.
 func loadYAML(file string, data []byte) (*yamlfmt.Doc, error) {
@@ -155,7 +158,7 @@ func loadYAML(file string, data []byte) (*yamlfmt.Doc, error) {
 	if err == nil {
 		return doc, nil
 	}
-	bad := &FileError{File: file, Syntax: true, text: data, Conflict: conflictMarker.Match(data)}
+	bad := &FileError{File: file, Syntax: true, text: data, Conflict: conflictMarker().Match(data)}
 	se, ok := errors.AsType[*yamlfmt.SyntaxError](err)
 	if !ok {
 		return nil, err
@@ -364,35 +367,38 @@ func with(f fields, more ...fields) fields {
 	return all
 }
 
-var (
-	metaSchema     = fields{"size": isInt, "nfiles": isInt, "isexec": isBool, "version_id": isStr}
-	checksumSchema = fields{"md5": isChecksum, "checksum": isChecksum, "etag": isChecksum}
-	dataSchema     = with(checksumSchema, metaSchema)
-	cloudSchema    = fields{"cloud": isCloud}
-	fileSchema     = with(dataSchema, cloudSchema, fields{"relpath": isStr})
-	artifactSchema = with(dataSchema, cloudSchema, fields{"path": isStr, "persist": isBool, "hash": isStr,
-		"files": itemsOf(mapping(fileSchema, "relpath")), "fs_config": isDict})
-	outSchema = with(artifactSchema, fields{"desc": isStr, "type": isStr, "labels": itemsOf(isStr), "meta": isAnything,
+// fileSchemas are those of pointer files and locks, made when the first file is
+// checked.
+var fileSchemas = sync.OnceValue(func() (s struct{ dvcFile, lock, lock1, lockEntry check }) {
+	meta := fields{"size": isInt, "nfiles": isInt, "isexec": isBool, "version_id": isStr}
+	checksum := fields{"md5": isChecksum, "checksum": isChecksum, "etag": isChecksum}
+	data := with(checksum, meta)
+	cloud := fields{"cloud": isCloud(data)}
+	file := with(data, cloud, fields{"relpath": isStr})
+	artifact := with(data, cloud, fields{"path": isStr, "persist": isBool, "hash": isStr,
+		"files": itemsOf(mapping(file, "relpath")), "fs_config": isDict})
+	out := with(artifact, fields{"desc": isStr, "type": isStr, "labels": itemsOf(isStr), "meta": isAnything,
 		"cache": isBool, "remote": isStr, "push": isBool,
 		// Of DVC 0.x and 1.x; metric and plot are read and kept.
 	})
-	repoSchema = fields{"url": isStr, "rev": isStr, "rev_lock": isStr, "config": either(isStr, isDict), "remote": either(isStr, isDict)}
-	dbSchema   = fields{"query": isStr, "connection": isStr, "file_format": isStr, "table": isStr}
-	depSchema  = with(artifactSchema, fields{"repo": mapping(repoSchema, "url"), "db": mapping(dbSchema)})
+	repo := fields{"url": isStr, "rev": isStr, "rev_lock": isStr, "config": either(isStr, isDict), "remote": either(isStr, isDict)}
+	db := fields{"query": isStr, "connection": isStr, "file_format": isStr, "table": isStr}
+	dep := with(artifact, fields{"repo": mapping(repo, "url"), "db": mapping(db)})
 
-	dvcFileSchema = mapping(fields{
-		"md5": isChecksum, "wdir": orNull(isStr), "deps": orNull(itemsOf(mapping(depSchema))), "outs": orNull(itemsOf(mapping(outSchema))),
+	s.dvcFile = mapping(fields{
+		"md5": isChecksum, "wdir": orNull(isStr), "deps": orNull(itemsOf(mapping(dep))), "outs": orNull(itemsOf(mapping(out))),
 		"locked": isBool, "frozen": isBool, "meta": isAnything, "always_changed": isBool, "desc": isStr,
 	})
 
-	lockDataSchema  = with(dataSchema, cloudSchema, fields{"path": isStr, "files": itemsOf(mapping(fileSchema, "relpath")), "hash": isStr, "dataset": isDict})
-	lockEntrySchema = mapping(fields{
-		"cmd": either(isStr, isList), "deps": itemsOf(mapping(lockDataSchema, "path")), "params": valuesOf(valuesOf(isAnything)),
-		"outs": itemsOf(mapping(lockDataSchema, "path")),
+	lockData := with(data, cloud, fields{"path": isStr, "files": itemsOf(mapping(file, "relpath")), "hash": isStr, "dataset": isDict})
+	s.lockEntry = mapping(fields{
+		"cmd": either(isStr, isList), "deps": itemsOf(mapping(lockData, "path")), "params": valuesOf(valuesOf(isAnything)),
+		"outs": itemsOf(mapping(lockData, "path")),
 	}, "cmd")
-	lockSchema  = mapping(fields{"schema": isSchema2, "datasets": isAnything, "stages": valuesOf(lockEntrySchema)}, "schema")
-	lock1Schema = valuesOf(lockEntrySchema)
-)
+	s.lock = mapping(fields{"schema": isSchema2, "datasets": isAnything, "stages": valuesOf(s.lockEntry)}, "schema")
+	s.lock1 = valuesOf(s.lockEntry)
+	return s
+})
 
 func isSchema2(path []any, v any, bad *[]schemaError) {
 	if v != "2.0" {
@@ -400,11 +406,15 @@ func isSchema2(path []any, v any, bad *[]schemaError) {
 	}
 }
 
-func isCloud(path []any, v any, bad *[]schemaError) {
-	before := len(*bad)
-	valuesOf(mapping(dataSchema))(path, v, bad)
-	if m, ok := v.(*yamlfmt.Map); ok && len(*bad) == before && m.Len() > 1 {
-		say(bad, path, "length of value must be at most 1")
+// isCloud checks what one remote, and no more, says of a version.
+func isCloud(data fields) check {
+	versions := valuesOf(mapping(data))
+	return func(path []any, v any, bad *[]schemaError) {
+		before := len(*bad)
+		versions(path, v, bad)
+		if m, ok := v.(*yamlfmt.Map); ok && len(*bad) == before && m.Len() > 1 {
+			say(bad, path, "length of value must be at most 1")
+		}
 	}
 }
 

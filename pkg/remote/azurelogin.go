@@ -203,12 +203,14 @@ func reachable(ctx context.Context, address string) bool {
 }
 
 // aadText is what the login server says went wrong, without the ids.
-var aadText = regexp.MustCompile(`AADSTS\d+: [^"\\\r\n]*?(\.|$|"| Trace ID)`)
+var aadText = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`AADSTS\d+: [^"\\\r\n]*?(\.|$|"| Trace ID)`)
+})
 
 // azureLoginText is the short form of the SDK's error, which is a page.
 func azureLoginText(err error) string {
 	text := err.Error()
-	if s := aadText.FindString(text); s != "" {
+	if s := aadText().FindString(text); s != "" {
 		return strings.TrimSuffix(strings.TrimSuffix(s, " Trace ID"), `"`)
 	}
 	text, _, _ = strings.Cut(text, "\n")

@@ -324,7 +324,7 @@ func (b *gcsBackend) PutVersion(ctx context.Context, key string, size int64, r i
 		}
 		return b.Describe(ctx, key)
 	}
-	h := crc32.New(castagnoli)
+	h := crc32.New(castagnoli())
 	if err := hashTwice(h, body, b.where, key, size); err != nil {
 		return Entry{}, err
 	}

@@ -72,7 +72,7 @@ func (f *fakeGCS) store(name string, data []byte) *gcsObject {
 
 func (f *fakeGCS) describe(name string, g fakeGen) *gcsObject {
 	return &gcsObject{Name: name, Size: strconv.Itoa(len(g.data)), Generation: strconv.FormatInt(g.gen, 10), ETag: base64.StdEncoding.EncodeToString([]byte{8, byte(g.gen)}),
-		CRC32C: encodeCRC(crc32.Checksum(g.data, castagnoli)), Updated: time.Unix(1700000000+g.gen, 0).UTC()}
+		CRC32C: encodeCRC(crc32.Checksum(g.data, castagnoli())), Updated: time.Unix(1700000000+g.gen, 0).UTC()}
 }
 
 // find returns a generation; "" is the live one.
@@ -183,7 +183,7 @@ func (f *fakeGCS) insert(w http.ResponseWriter, r *http.Request, body []byte) {
 		gcsRefuse(w, http.StatusBadRequest, "badRequest", "Missing end boundary in multipart body.")
 		return
 	}
-	if meta.CRC32C != "" && meta.CRC32C != encodeCRC(crc32.Checksum(data, castagnoli)) {
+	if meta.CRC32C != "" && meta.CRC32C != encodeCRC(crc32.Checksum(data, castagnoli())) {
 		gcsRefuse(w, http.StatusBadRequest, "invalid", "Provided CRC32C \""+meta.CRC32C+"\" doesn't match calculated CRC32C.")
 		return
 	}

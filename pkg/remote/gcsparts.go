@@ -83,7 +83,7 @@ func (p *gcsParts) url(q string) string {
 }
 
 func (p *gcsParts) Put(ctx context.Context, i int, body []byte) error {
-	sum := crc32.Checksum(body, castagnoli)
+	sum := crc32.Checksum(body, castagnoli())
 	whole := md5.Sum(body)
 	resp, err := p.b.do(ctx, http.MethodPut, p.url(fmt.Sprintf("partNumber=%d&", i+1)),
 		map[string]string{"Content-MD5": base64.StdEncoding.EncodeToString(whole[:]), "X-Goog-Hash": "crc32c=" + encodeCRC(sum)},
@@ -198,7 +198,7 @@ func (p *gcsCompose) name(s string) string {
 
 func (p *gcsCompose) Put(ctx context.Context, i int, body []byte) error {
 	k := p.name(strconv.Itoa(i))
-	sum := crc32.Checksum(body, castagnoli)
+	sum := crc32.Checksum(body, castagnoli())
 	// Whoever stops it stops the sending. What was sent whole is waited for: an
 	// object that appeared after its deletion would stay.
 	sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -342,8 +342,8 @@ func hashTwice(w io.Writer, body io.ReadSeeker, where, key string, size int64) e
 	return err
 }
 
-// castagnoli is the table of CRC-32C.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli is the table of CRC-32C, made when it is first asked for.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // combineCRC32C gives the checksum of a followed by n bytes with checksum b:
 // what n zero bytes make of a, by squaring the matrix that one zero bit is.

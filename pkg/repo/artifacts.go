@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cairndata/cairn/pkg/disk"
 	"github.com/cairndata/cairn/pkg/errs"
@@ -34,8 +35,12 @@ const (
 )
 
 var (
-	artifactRegexp = regexp.MustCompile(`^(?:(` + artifactFolder + `):)?(` + artifactName + `)$`)
-	tagRegexp      = regexp.MustCompile(`^((?:` + artifactFolder + `=)?` + artifactName + `)(?:#(` + artifactName + `)|@(v` + artifactSemver + `))(!?)(?:#[0-9]+)?$`)
+	artifactRegexp = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:(` + artifactFolder + `):)?(` + artifactName + `)$`)
+	})
+	tagRegexp = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^((?:` + artifactFolder + `=)?` + artifactName + `)(?:#(` + artifactName + `)|@(v` + artifactSemver + `))(!?)(?:#[0-9]+)?$`)
+	})
 )
 
 // ArtifactNotFoundError says that no tag or dvc.yaml names an artifact.
@@ -54,7 +59,7 @@ func (e *ArtifactNotFoundError) Unwrap() error { return errs.New(errs.NotFound, 
 
 // splitArtifact takes a name apart: the folder of its dvc.yaml, and the name.
 func splitArtifact(name string) (folder, base string, err error) {
-	m := artifactRegexp.FindStringSubmatch(name)
+	m := artifactRegexp().FindStringSubmatch(name)
 	if m == nil {
 		return "", "", &ArtifactNotFoundError{Name: name}
 	}
@@ -157,7 +162,7 @@ func tagsOf(ctx context.Context, env Env, dir string, far bool, match func(strin
 
 // matches reports whether a tag is one of the artifact's that is asked for.
 func (o *ArtifactOptions) matches(full, tag string) bool {
-	m := tagRegexp.FindStringSubmatch(tag)
+	m := tagRegexp().FindStringSubmatch(tag)
 	return m != nil && m[1] == full && (o.Stage == "" || m[2] == o.Stage) && (o.Version == "" || m[3] == o.Version)
 }
 
@@ -166,7 +171,7 @@ func newest(tags []git.AnnotatedTag) git.AnnotatedTag {
 	var best *git.AnnotatedTag
 	bestVersion := ""
 	for i := range tags {
-		m := tagRegexp.FindStringSubmatch(tags[i].Name)
+		m := tagRegexp().FindStringSubmatch(tags[i].Name)
 		if m == nil || m[3] == "" {
 			continue
 		}
