@@ -282,46 +282,56 @@ func (c *Cache) classify(d object.Digest, err error) error {
 // Has stats each object, folder by folder and in parallel. A folder that is
 // missing costs one question, whatever the number of its objects.
 func (c *Cache) Has(ctx context.Context, ds []object.Digest) (map[object.Digest]object.Info, error) {
-	defer c.looking(len(ds)).End()
-	sizes := make([]int64, len(ds))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))
-	for _, part := range byShard(ds) {
-		g.Go(func() error {
-			if err := gctx.Err(); err != nil {
-				return err
-			}
-			return c.sizesIn(ds, part, sizes)
-		})
-	}
-	if err := g.Wait(); err != nil {
+	sizes, err := c.Sizes(ctx, len(ds), func(i int) object.Digest { return ds[i] })
+	if err != nil {
 		return nil, err
 	}
 	have := 0
 	for _, size := range sizes {
-		have += int(min(size, 1))
+		have += int(min(size, 0)) + 1
 	}
 	found := make(map[object.Digest]object.Info, have)
 	for i, d := range ds {
-		if sizes[i] > 0 {
-			found[d] = object.Info{Digest: d, Size: sizes[i] - 1}
+		if sizes[i] >= 0 {
+			found[d] = object.Info{Digest: d, Size: sizes[i]}
 		}
 	}
 	return found, nil
 }
 
-// byShard sorts the places of digests by the folder of their objects. No
+// Sizes is Has for n digests that are not in a list, with the sizes in their
+// order; that of a missing object is -1.
+func (c *Cache) Sizes(ctx context.Context, n int, at func(int) object.Digest) ([]int64, error) {
+	defer c.looking(n).End()
+	sizes := make([]int64, n)
+	for i := range sizes {
+		sizes[i] = -1
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))
+	for _, part := range byShard(n, at) {
+		g.Go(func() error {
+			if err := gctx.Err(); err != nil {
+				return err
+			}
+			return c.sizesIn(at, part, sizes)
+		})
+	}
+	return sizes, g.Wait()
+}
+
+// byShard sorts the places of n digests by the folder of their objects. No
 // digest is nowhere.
-func byShard(ds []object.Digest) [][]int32 {
+func byShard(n int, digest func(int) object.Digest) [][]int32 {
 	const folders = 256 // of an algorithm
 	at := func(d object.Digest) int { return int(d.Algorithm())*folders + int(d.First()) }
 	var count [4 * folders]int32
-	for _, d := range ds {
-		if !d.IsZero() {
+	for i := range n {
+		if d := digest(i); !d.IsZero() {
 			count[at(d)]++
 		}
 	}
-	all := make([]int32, len(ds))
+	all := make([]int32, n)
 	var parts [][]int32
 	var next [len(count)]int32
 	var end int32
@@ -331,8 +341,8 @@ func byShard(ds []object.Digest) [][]int32 {
 			parts = append(parts, all[end-n:end:end])
 		}
 	}
-	for i, d := range ds {
-		if !d.IsZero() {
+	for i := range n {
+		if d := digest(i); !d.IsZero() {
 			all[next[at(d)]] = int32(i)
 			next[at(d)]++
 		}
@@ -340,24 +350,26 @@ func byShard(ds []object.Digest) [][]int32 {
 	return parts
 }
 
-// sizesIn sets, of the digests in part, which share a folder, the size and one
-// more; those of missing objects stay.
-func (c *Cache) sizesIn(ds []object.Digest, part []int32, sizes []int64) error {
-	s, err := c.shard(shardOf(ds[part[0]]), false)
+// sizesIn sets the sizes of the digests in part, which share a folder; those of
+// missing objects stay.
+func (c *Cache) sizesIn(at func(int) object.Digest, part []int32, sizes []int64) error {
+	first := at(int(part[0]))
+	s, err := c.shard(shardOf(first), false)
 	if err != nil {
-		return c.unlessMissing(ds[part[0]], err)
+		return c.unlessMissing(first, err)
 	}
 	if !s.kept {
 		defer s.dir.Close()
 	}
 	for _, i := range part {
-		st, err := s.dir.Lstat(ds[i].String()[2:])
+		d := at(int(i))
+		st, err := s.dir.Lstat(d.String()[2:])
 		if err != nil {
-			if err := c.unlessMissing(ds[i], err); err != nil {
+			if err := c.unlessMissing(d, err); err != nil {
 				return err
 			}
 		} else if st.IsRegular() {
-			sizes[i] = st.Size + 1
+			sizes[i] = st.Size
 		}
 	}
 	return nil
@@ -651,44 +663,45 @@ func (c *Cache) Clean() {
 // question.
 const worthListing = 2048
 
-// Missing counts the objects of ds that the cache lacks, by name. Of many it
+// Missing counts those of n objects that the cache lacks, by name. Of many it
 // lists the folders, so it says nothing of sizes.
-func (c *Cache) Missing(ctx context.Context, ds []object.Digest) (int, error) {
-	if len(ds) < worthListing {
-		have, err := c.Has(ctx, ds)
+func (c *Cache) Missing(ctx context.Context, n int, at func(int) object.Digest) (int, error) {
+	if n < worthListing {
+		sizes, err := c.Sizes(ctx, n, at)
 		missing := 0
-		for _, d := range ds {
-			if _, ok := have[d]; !ok {
+		for _, size := range sizes {
+			if size < 0 {
 				missing++
 			}
 		}
 		return missing, err
 	}
-	defer c.looking(len(ds)).End()
+	defer c.looking(n).End()
 	var missing atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))
 	asked := 0
-	for _, part := range byShard(ds) {
+	for _, part := range byShard(n, at) {
 		asked += len(part)
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			n, err := c.missingIn(ds, part)
+			n, err := c.missingIn(at, part)
 			missing.Add(int64(n))
 			return err
 		})
 	}
 	err := g.Wait()
-	return int(missing.Load()) + len(ds) - asked, err
+	return int(missing.Load()) + n - asked, err
 }
 
 // missingIn counts what a folder lacks of the objects in part, which share it.
-func (c *Cache) missingIn(ds []object.Digest, part []int32) (int, error) {
-	s, err := c.shard(shardOf(ds[part[0]]), false)
+func (c *Cache) missingIn(at func(int) object.Digest, part []int32) (int, error) {
+	first := at(int(part[0]))
+	s, err := c.shard(shardOf(first), false)
 	if err != nil {
-		return len(part), c.unlessMissing(ds[part[0]], err)
+		return len(part), c.unlessMissing(first, err)
 	}
 	if !s.kept {
 		defer s.dir.Close()
@@ -704,8 +717,10 @@ func (c *Cache) missingIn(ds []object.Digest, part []int32) (int, error) {
 		}
 	}
 	missing := 0
+	var name []byte
 	for _, i := range part {
-		if !have[ds[i].String()[2:]] {
+		name = at(int(i)).AppendText(name[:0])
+		if !have[string(name[2:])] {
 			missing++
 		}
 	}

@@ -472,6 +472,39 @@ func (w *Writer) PutBytes(d object.Digest, b []byte) error {
 	return w.write(d, b)
 }
 
+// PutManifest stores a folder's manifest and returns its digest. A damaged object
+// in its place is replaced.
+func (w *Writer) PutManifest(m object.Manifest, a object.Algorithm) (object.Digest, error) {
+	d, size := m.Digest(a)
+	if size <= smallFile {
+		b, _ := m.Encode(a)
+		return d, w.PutBytes(d, b)
+	}
+	if w.isPending(d) || w.holdsManifest(d, size, m) {
+		return d, nil
+	}
+	f, s, err := w.create()
+	if err != nil {
+		return d, err
+	}
+	if err := m.Write(f, a); err != nil {
+		w.drop(f, s)
+		return d, w.fail(err)
+	}
+	return d, w.finish(f, s, d, size)
+}
+
+// holdsManifest reports whether the cache has a large manifest with exactly
+// these bytes.
+func (w *Writer) holdsManifest(d object.Digest, size int64, m object.Manifest) bool {
+	f, st, err := w.c.open(d)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return st.Size == size && m.Write(&comparer{with: f}, d.Algorithm()) == nil
+}
+
 // hasBytes reports whether the batch or the cache has an object with exactly
 // these bytes. Other bytes of the same md5 are an error.
 func (w *Writer) hasBytes(d object.Digest, b []byte) (bool, error) {

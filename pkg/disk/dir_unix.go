@@ -176,6 +176,16 @@ func (d *Dir) Create(name string, perm fs.FileMode) (*File, error) {
 	return &File{fd: fd, dir: d, name: name}, nil
 }
 
+// OpenAppend opens a plain file of d whose writes go to its end. A link is
+// refused with ErrLink.
+func (d *Dir) OpenAppend(name string) (*File, error) {
+	fd, err := openat(d.fd, name, unix.O_WRONLY|unix.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, d.fail("open", name, notDirIfLink(d.fd, name, err))
+	}
+	return &File{fd: fd, dir: d, name: name}, nil
+}
+
 // Mkdir makes a folder in d; one that exists already is no error.
 func (d *Dir) Mkdir(name string, perm fs.FileMode) error {
 	if err := d.ask("mkdir", name); err != nil {

@@ -166,6 +166,19 @@ func (d *Dir) Create(name string, perm fs.FileMode) (*File, error) {
 	return &File{f: f, dir: d, name: name}, nil
 }
 
+// OpenAppend opens a plain file of d whose writes go to its end. A link is
+// refused with ErrLink.
+func (d *Dir) OpenAppend(name string) (*File, error) {
+	if err := d.plain("open", name); err != nil {
+		return nil, err
+	}
+	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &File{f: f, dir: d, name: name}, nil
+}
+
 // Mkdir makes a folder in d; one that exists already is no error.
 func (d *Dir) Mkdir(name string, perm fs.FileMode) error {
 	if err := d.ask("mkdir", name); err != nil {

@@ -1,9 +1,9 @@
 package disk
 
 import (
-	"bytes"
 	"encoding/binary"
 	"io/fs"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -12,6 +12,9 @@ import (
 
 // direntBuf holds about a thousand names a system call.
 const direntBuf = 64 << 10
+
+// shortDirent is what an entry takes at least.
+const shortDirent = 24
 
 var direntBufs = sync.Pool{New: func() any { b := make([]byte, direntBuf); return &b }}
 
@@ -37,19 +40,24 @@ func (d *Dir) ReadDir() ([]Entry, error) {
 		if n == 0 {
 			return out, nil
 		}
-		for b := buf[:n]; len(b) > 0; {
-			length := binary.NativeEndian.Uint16(b[unsafe.Offsetof(unix.Dirent{}.Reclen):])
+		text := string(buf[:n]) // names are parts of it
+		if out == nil {
+			out = make([]Entry, 0, min(n/shortDirent+1, 256))
+		}
+		for at := 0; at < n; {
+			b := buf[at:n]
+			length := int(binary.NativeEndian.Uint16(b[unsafe.Offsetof(unix.Dirent{}.Reclen):]))
 			ino := binary.NativeEndian.Uint64(b[unsafe.Offsetof(unix.Dirent{}.Ino):])
 			kind := b[unsafe.Offsetof(unix.Dirent{}.Type)]
-			name := b[unsafe.Offsetof(unix.Dirent{}.Name):length]
-			b = b[length:]
-			if end := bytes.IndexByte(name, 0); end >= 0 {
+			name := text[at+int(unsafe.Offsetof(unix.Dirent{}.Name)) : at+length]
+			at += length
+			if end := strings.IndexByte(name, 0); end >= 0 {
 				name = name[:end]
 			}
-			if ino == 0 || string(name) == "." || string(name) == ".." {
+			if ino == 0 || name == "." || name == ".." {
 				continue
 			}
-			out = append(out, Entry{Name: string(name), Type: direntType(kind)})
+			out = append(out, Entry{Name: name, Type: direntType(kind)})
 		}
 	}
 }

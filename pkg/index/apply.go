@@ -292,13 +292,12 @@ func (r *applying) unchanged(rel string, st disk.Stat) error {
 	if st.IsDir() {
 		return r.removeHollow(rel)
 	}
-	records := r.State.Folder(path.Dir(rel))
-	i, ok := find(records, path.Base(rel))
+	rec, ok := r.State.Folder(path.Dir(rel)).Find(path.Base(rel))
 	if !ok {
 		return nil
 	}
 	// Another link to the file changes its change time, so that is left out.
-	old := records[i].Stat
+	old := rec.Stat
 	if old.Size == st.Size && old.MTime == st.MTime && old.Ino == st.Ino && old.Dev == st.Dev {
 		return nil
 	}
@@ -677,7 +676,7 @@ func (r *applying) remember(rel string, fresh []Record) {
 		f.Stat = remembered(f.Stat)
 		merged = append(merged, f)
 	}
-	for _, old := range r.State.Folder(rel) {
+	for _, old := range r.State.Folder(rel).All() {
 		if !byName[old.Name] {
 			merged = append(merged, old)
 		}
@@ -688,8 +687,12 @@ func (r *applying) remember(rel string, fresh []Record) {
 	if r.touched == nil {
 		r.touched = map[string][]string{}
 	}
-	for _, f := range fresh {
-		r.touched[rel] = append(r.touched[rel], f.Name)
+	if r.linked { // as the files here may be: only these are looked at again
+		for _, f := range fresh {
+			r.touched[rel] = append(r.touched[rel], f.Name)
+		}
+	} else if _, known := r.touched[rel]; !known {
+		r.touched[rel] = nil
 	}
 	if max(latest.MTime, latest.CTime) > max(r.latest.MTime, r.latest.CTime) {
 		r.latest = latest
@@ -705,9 +708,9 @@ func (r *applying) restat() {
 		if err != nil {
 			continue
 		}
-		records := slices.Clone(r.State.Folder(rel))
+		records := r.State.Folder(rel).All()
 		for _, name := range names {
-			i, ok := find(records, name)
+			i, ok := slices.BinarySearchFunc(records, name, func(r Record, n string) int { return strings.Compare(r.Name, n) })
 			if !ok {
 				continue
 			}
@@ -730,7 +733,7 @@ func (r *applying) restat() {
 func (r *applying) markRacy() {
 	now := r.Now()
 	for rel := range r.touched {
-		records := slices.Clone(r.State.Folder(rel))
+		records := r.State.Folder(rel).All()
 		for i := range records {
 			if IsRacy(records[i].Stat, now) {
 				records[i].Racy = true

@@ -456,11 +456,22 @@ func TestStateRoundTrip(t *testing.T) {
 	}
 	back, note := index.LoadState(dir, "s")
 	for path, records := range want {
-		if got := back.Folder(path); note != "" || !reflect.DeepEqual(got, records) {
+		if got := back.Folder(path).All(); note != "" || !reflect.DeepEqual(got, records) {
 			t.Errorf("%q: %d of %d records, %s", path, len(got), len(records), note)
 		}
 	}
-	// A failing save leaves the old file and nothing else.
+	// A failing save leaves the old file and nothing else. A state whose file is
+	// another's by now writes a new one.
+	if err := back.Save(dir, "s"); err != nil {
+		t.Fatal(err)
+	}
+	other := index.NewState()
+	for path, records := range want {
+		other.SetFolder(path, records)
+	}
+	if err := other.Save(dir, "s"); err != nil {
+		t.Fatal(err)
+	}
 	s.SetFile("d", index.Record{Name: "x", Digest: digestOf("x")})
 	for _, op := range []string{"create", "write", "rename"} {
 		f := &disktest.Faults{FailAt: 1, Only: []string{op}}
@@ -471,8 +482,132 @@ func TestStateRoundTrip(t *testing.T) {
 			t.Errorf("%s left %v", op, list)
 		}
 	}
-	if back, note = index.LoadState(dir, "s"); note != "" || len(back.Folder("d/39 é\n")) != 39 {
+	if back, note = index.LoadState(dir, "s"); note != "" || back.Folder("d/39 é\n").Len() != 39 {
 		t.Error("the old state is gone")
+	}
+}
+
+// What changed is written behind what is there; whatever happens to the end of
+// the file, the rest is still known.
+func TestStateExtend(t *testing.T) {
+	dir := openDir(t, t.TempDir())
+	file := filepath.Join(dir.Path(), "s")
+	s := index.NewState()
+	t.Cleanup(func() { s.Close() })
+	set := func(folder, name string) {
+		s.SetFolder(folder, []index.Record{{Name: name, Digest: digestOf(folder + name)}})
+		if err := s.Save(dir, "s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := func(s *index.State, folder string) (list []string) {
+		for _, r := range s.Folder(folder).All() {
+			if r.Digest != digestOf(folder+r.Name) {
+				t.Errorf("%s/%s has a wrong digest", folder, r.Name)
+			}
+			list = append(list, r.Name)
+		}
+		return list
+	}
+	expect := func(s *index.State, folder string, want ...string) {
+		t.Helper()
+		if got := names(s, folder); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", folder, got, want)
+		}
+	}
+	load := func(wantNote bool) *index.State {
+		t.Helper()
+		s, note := index.LoadState(dir, "s")
+		t.Cleanup(func() { s.Close() })
+		if (note != "") != wantNote {
+			t.Errorf("note %q", note)
+		}
+		return s
+	}
+	for i := range 100 {
+		set(fmt.Sprintf("f%02d", i), "a")
+	}
+	first, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set("f50", "b")
+	second, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(second, first) || len(second) == len(first) {
+		t.Error("one change wrote everything")
+	}
+	now := load(false)
+	expect(now, "f50", "b")
+	expect(now, "f51", "a")
+	s.Forget("f52")
+	if err := s.Save(dir, "s"); err != nil {
+		t.Fatal(err)
+	}
+	expect(load(false), "f52")
+	third, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// Killed in the middle of a save: the change may be lost, no more.
+	for n := len(first); n < len(third); n += 3 {
+		if err := os.WriteFile(file, third[:n], 0o666); err != nil {
+			t.Fatal(err)
+		}
+		cut, _ := index.LoadState(dir, "s")
+		expect(cut, "f51", "a")
+		if got := names(cut, "f50"); len(got) != 1 {
+			t.Errorf("cut at %d: f50 has %v", n, got)
+		}
+		cut.Close()
+	}
+	// A failing write at the end: the file is made anew.
+	if err := os.WriteFile(file, third, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s = load(false)
+	s.SetFolder("new", []index.Record{{Name: "x", Digest: digestOf("newx")}})
+	faults := &disktest.Faults{FailAt: 1, Only: []string{"write"}}
+	if err := s.Save(dir.WithHook(faults.Hook), "s"); err != nil {
+		t.Fatal(err)
+	}
+	again := load(false)
+	expect(again, "new", "x")
+	expect(again, "f50", "b")
+	expect(again, "f52")
+
+	// Two processes at once: neither is misled.
+	one, two := load(false), load(false)
+	for i, st := range []*index.State{one, two} {
+		st.SetFolder("both", []index.Record{{Name: fmt.Sprint(i), Digest: digestOf("both" + fmt.Sprint(i))}})
+		if err := st.Save(dir, "s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := load(false)
+	expect(last, "both", "1")
+	expect(last, "f51", "a")
+	expect(one, "both", "0")
+	expect(one, "f51", "a")
+
+	// What is of no use any more does not pile up.
+	big := strings.Repeat("n", 200)
+	for i := range 30_000 {
+		s.SetFolder("big", []index.Record{{Name: big + fmt.Sprint(i), Digest: digestOf("x")}})
+		if i%100 == 0 {
+			for j := range 200 {
+				s.SetFolder(fmt.Sprintf("g%03d", j), []index.Record{{Name: big, Digest: digestOf(fmt.Sprint(i))}})
+			}
+			if err := s.Save(dir, "s"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if st, err := os.Stat(file); err != nil || st.Size() > 4<<20 {
+		t.Errorf("%d bytes, %v", st.Size(), err)
 	}
 }
 

@@ -46,18 +46,20 @@ type Scanner struct {
 	Now func() time.Time
 	// Phases hears how long the parts take; may be nil.
 	Phases *progress.Phases
+	// Checkpoint, if not nil, is called now and then in a long scan, to save
+	// the state: whoever is interrupted need not read again what it has. It
+	// is called by several goroutines.
+	Checkpoint func()
 }
 
 // Tree is an out as it lies in the workspace.
 type Tree struct {
 	Path   string // relative to the repository's root
 	IsDir  bool
-	Digest object.Digest // of the file, or of the manifest
-	Size   int64         // bytes, of a folder the sum
-	Exec   bool          // of a file
-	// Files and Encoded are the manifest of a folder and its bytes.
-	Files   object.Manifest
-	Encoded []byte
+	Digest object.Digest   // of the file, or of the manifest
+	Size   int64           // bytes, of a folder the sum
+	Exec   bool            // of a file
+	Files  object.Manifest // of a folder
 	// Links are the files of the out that are symbolic links to files, by
 	// path relative to the out, "" for the out itself.
 	Links []string
@@ -169,8 +171,21 @@ const (
 
 // node is one folder of a scan.
 type node struct {
-	rel   string // relative to the repository
-	items []item // in the order of the manifest: folders sort as name + "/"
+	rel   string       // relative to the repository
+	items []item       // in the order of the manifest: folders sort as name + "/"
+	left  atomic.Int64 // slices of items that are not done
+
+	// What is kept of the items once all are done.
+	files   object.Manifest // with their paths in the out
+	links   []int32         // those of files that are links
+	skipped []string
+	folders []subNode
+}
+
+// subNode is a folder within another.
+type subNode struct {
+	at int32 // it comes before this file
+	n  *node
 }
 
 func (it *item) sortKey() string {
@@ -194,13 +209,19 @@ type walk struct {
 	mu      sync.Mutex
 	failed  []error
 	nFailed int
+	broken  atomic.Bool // something failed
 	reads   atomic.Int64
+	unsaved atomic.Int64 // reads since Checkpoint was called
 }
+
+// saveReads is after how many files that were read a scan calls Checkpoint.
+const saveReads = 100_000
 
 // maxErrors is how many failures of a scan are kept; the rest is counted.
 const maxErrors = 20
 
 func (w *walk) fail(err error) {
+	w.broken.Store(true)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.nFailed++
@@ -252,70 +273,119 @@ func (s *Scanner) scanDir(ctx context.Context, parent *disk.Dir, name, rel strin
 	if err := w.err(); err != nil {
 		return nil, err
 	}
-	t := &Tree{Path: rel, IsDir: true, Read: int(w.reads.Load()), Files: make(object.Manifest, 0, countFiles(root))}
-	s.collect(t, root, "")
+	t := &Tree{Path: rel, IsDir: true, Read: int(w.reads.Load())}
+	t.collect(root)
 	if err := s.storeMissing(ctx, t); err != nil {
 		return nil, err
 	}
 	span := s.Phases.Begin("make manifests", "files")
-	t.Encoded, t.Digest = t.Files.Encode(s.Alg)
-	span.Add(int64(len(t.Files)), int64(len(t.Encoded)))
-	span.End()
-	if s.Store != nil {
-		if err := s.Store.PutBytes(t.Digest, t.Encoded); err != nil {
-			return nil, err
-		}
+	defer span.End()
+	span.Add(int64(len(t.Files)), 0)
+	if s.Store == nil {
+		t.Digest, _ = t.Files.Digest(s.Alg)
+		return t, nil
 	}
-	return t, nil
+	t.Digest, err = s.Store.PutManifest(t.Files, s.Alg)
+	return t, err
 }
 
 func countFiles(n *node) int {
-	c := 0
-	for i := range n.items {
-		if d := n.items[i].dir; d != nil {
-			c += countFiles(d)
-		} else {
-			c++
-		}
+	c := len(n.files)
+	for _, d := range n.folders {
+		c += countFiles(d.n)
 	}
 	return c
 }
 
-// collect appends a folder's files to the tree, in manifest order, and tells
-// the state what is new.
-func (s *Scanner) collect(t *Tree, n *node, prefix string) {
-	old := s.State.Folder(n.rel)
-	same := true
-	count := 0
+// collect puts the files of all folders in the order of the manifest.
+func (t *Tree) collect(root *node) {
+	if len(root.folders) == 0 {
+		t.Files = root.files
+		t.note(root)
+	} else {
+		t.Files = make(object.Manifest, 0, countFiles(root))
+		t.take(root)
+	}
+	for i := range t.Files {
+		t.Size += t.Files[i].Size
+	}
+}
+
+func (t *Tree) note(n *node) {
+	for _, i := range n.links {
+		t.Links = append(t.Links, n.files[i].Path)
+	}
+	t.Skipped = append(t.Skipped, n.skipped...)
+}
+
+func (t *Tree) take(n *node) {
+	t.note(n)
+	done := 0
+	for _, d := range n.folders {
+		t.Files = append(t.Files, n.files[done:d.at]...)
+		done = int(d.at)
+		t.take(d.n)
+	}
+	t.Files = append(t.Files, n.files[done:]...)
+	n.files = nil
+}
+
+// finish boils a folder's items down to what the manifest needs, and tells the
+// state what is new.
+func (w *walk) finish(n *node, old Records) {
+	if w.ctx.Err() != nil || w.broken.Load() {
+		return
+	}
+	prefix := strings.TrimPrefix(n.rel[len(w.rel):]+"/", "/")
+	size, count, plain, fresh := 0, 0, 0, 0
+	for i := range n.items {
+		switch it := &n.items[i]; it.kind {
+		case plainFile:
+			plain++
+			if it.remember {
+				fresh++
+			}
+			fallthrough
+		case linkToFile:
+			count++
+			size += len(prefix) + len(it.name)
+		}
+	}
+	var paths strings.Builder // they lie side by side
+	paths.Grow(size)
+	n.files = make(object.Manifest, 0, count)
 	for i := range n.items {
 		it := &n.items[i]
 		switch it.kind {
 		case subFolder:
-			s.collect(t, it.dir, prefix+it.name+"/")
+			n.folders = append(n.folders, subNode{int32(len(n.files)), it.dir})
 			continue
 		case linkToDir:
-			t.Skipped = append(t.Skipped, prefix+it.name)
+			n.skipped = append(n.skipped, prefix+it.name)
 			continue
 		case linkToFile:
-			t.Links = append(t.Links, prefix+it.name)
-		case plainFile:
-			count++
-			same = same && !it.remember
+			n.links = append(n.links, int32(len(n.files)))
 		}
-		t.Files = append(t.Files, object.File{Path: prefix + it.name, Digest: it.record.Digest, Size: it.record.Stat.Size})
-		t.Size += it.record.Stat.Size
+		at := paths.Len()
+		paths.WriteString(prefix)
+		paths.WriteString(it.name)
+		n.files = append(n.files, object.File{Path: paths.String()[at:], Digest: it.record.Digest, Size: it.record.Stat.Size})
 	}
-	if same && count == len(old) {
-		return
-	}
-	records := make([]Record, 0, count)
-	for i := range n.items {
-		if n.items[i].kind == plainFile {
-			records = append(records, n.items[i].record)
+	if fresh > 0 || plain != old.Len() {
+		records := make([]Record, 0, plain)
+		for i := range n.items {
+			if n.items[i].kind == plainFile {
+				records = append(records, n.items[i].record)
+			}
 		}
+		// Manifest order sorts files among themselves by name already.
+		w.s.State.SetFolder(n.rel, records)
 	}
-	// Manifest order sorts files among themselves by name already.
-	s.State.SetFolder(n.rel, records)
+	n.items = nil
+	if w.unsaved.Add(int64(fresh)) >= saveReads && w.s.Checkpoint != nil {
+		w.unsaved.Store(0)
+		w.s.Checkpoint()
+	}
 }
 
 // storeMissing reads again the files that the state knew but the cache does
@@ -324,11 +394,7 @@ func (s *Scanner) storeMissing(ctx context.Context, t *Tree) error {
 	if s.Store == nil || t.Read == len(t.Files) {
 		return nil
 	}
-	ds := make([]object.Digest, len(t.Files))
-	for i, f := range t.Files {
-		ds[i] = f.Digest
-	}
-	have, err := s.Cache.Has(ctx, ds)
+	have, err := s.Cache.Sizes(ctx, len(t.Files), func(i int) object.Digest { return t.Files[i].Digest })
 	if err != nil {
 		return err
 	}
@@ -336,8 +402,9 @@ func (s *Scanner) storeMissing(ctx context.Context, t *Tree) error {
 	for _, l := range t.Links {
 		links[l] = true
 	}
-	for _, f := range t.Files {
-		if i, ok := have[f.Digest]; ok && i.Size == f.Size {
+	for i := range t.Files {
+		f := &t.Files[i]
+		if have[i] == f.Size {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -383,18 +450,21 @@ func (w *walk) folder(dir *disk.Dir, n *node, rules Rules) {
 	}
 	slices.SortFunc(n.items, func(a, b item) int { return strings.Compare(a.sortKey(), b.sortKey()) })
 	// Noted now, since the files' items are written by others from here on.
-	var subfolders []*item
+	var subfolders []*node
 	for i := range n.items {
 		if it := &n.items[i]; it.kind == subFolder {
-			subfolders = append(subfolders, it)
+			subfolders = append(subfolders, it.dir)
 		}
 	}
 	old := w.s.State.Folder(n.rel)
 	open := &sharedDir{dir: dir}
 	open.users.Store(1)
-	for lo := 0; lo < len(n.items); lo += sliceFiles {
-		part := n.items[lo:min(lo+sliceFiles, len(n.items))]
-		if lo+sliceFiles >= len(n.items) {
+	items := n.items // not ours any more once the last slice is done
+	parts := max(1, (len(items)+sliceFiles-1)/sliceFiles)
+	n.left.Store(int64(parts))
+	for i := range parts {
+		part := items[i*sliceFiles : min((i+1)*sliceFiles, len(items))]
+		if i == parts-1 {
 			w.files(dir, n, part, old) // the last slice is ours
 			break
 		}
@@ -404,8 +474,8 @@ func (w *walk) folder(dir *disk.Dir, n *node, rules Rules) {
 			open.release()
 		})
 	}
-	for _, it := range subfolders {
-		w.subfolder(open, it, rules)
+	for _, sub := range subfolders {
+		w.subfolder(open, sub, rules)
 	}
 	open.release()
 }
@@ -427,30 +497,31 @@ func (d *sharedDir) release() {
 	}
 }
 
-func (w *walk) subfolder(open *sharedDir, it *item, rules Rules) {
+func (w *walk) subfolder(open *sharedDir, n *node, rules Rules) {
+	name := path.Base(n.rel)
 	if rules != nil {
-		rules = rules.Child(it.name)
+		rules = rules.Child(name)
 	}
-	if strings.Count(it.dir.rel, "/") > maxHeld {
+	if strings.Count(n.rel, "/") > maxHeld {
 		w.queue.push(func() {
-			sub, err := w.s.Root.OpenPath(it.dir.rel)
+			sub, err := w.s.Root.OpenPath(n.rel)
 			if err != nil {
 				w.fail(err)
 				return
 			}
-			w.folder(sub, it.dir, rules)
+			w.folder(sub, n, rules)
 		})
 		return
 	}
 	open.users.Add(1)
 	w.queue.push(func() {
 		defer open.release()
-		sub, err := open.dir.Open(it.name)
+		sub, err := open.dir.Open(name)
 		if err != nil {
 			w.fail(err)
 			return
 		}
-		w.folder(sub, it.dir, rules)
+		w.folder(sub, n, rules)
 	})
 }
 
@@ -498,7 +569,12 @@ func (w *walk) enter(dir *disk.Dir, n *node, e disk.Entry, rules Rules) error {
 }
 
 // files looks at the files among the items.
-func (w *walk) files(dir *disk.Dir, n *node, items []item, old []Record) {
+func (w *walk) files(dir *disk.Dir, n *node, items []item, old Records) {
+	defer func() {
+		if n.left.Add(-1) == 0 {
+			w.finish(n, old)
+		}
+	}()
 	var seen int64
 	for i := range items {
 		it := &items[i]
@@ -528,7 +604,7 @@ func (w *walk) files(dir *disk.Dir, n *node, items []item, old []Record) {
 
 // file finds one file's digest: from the state if it is unchanged, else from
 // its bytes.
-func (s *Scanner) file(dir *disk.Dir, name, rel string, st disk.Stat, old []Record) (item, error) {
+func (s *Scanner) file(dir *disk.Dir, name, rel string, st disk.Stat, old Records) (item, error) {
 	it := item{name: name, exec: st.IsExec()}
 	if st.IsLink() {
 		return s.link(dir, name, rel)
@@ -536,7 +612,7 @@ func (s *Scanner) file(dir *disk.Dir, name, rel string, st disk.Stat, old []Reco
 	if err := disk.CheckRegular(rel, st); err != nil {
 		return it, errs.WithHint(err, "Only files and folders can be tracked; remove it, or list it in .dvcignore.")
 	}
-	hint, sure := Lookup(old, name, st, s.Alg)
+	hint, sure := old.Lookup(name, st, s.Alg)
 	if sure {
 		it.record = Record{Name: name, Stat: remembered(st), Digest: hint}
 		return it, nil

@@ -167,11 +167,16 @@ func (d Digest) String() string {
 		return ""
 	}
 	var buf [2*32 + len(DirSuffix)]byte
-	n := hex.Encode(buf[:], d.sum[:d.alg.Size()])
+	return string(d.AppendText(buf[:0]))
+}
+
+// AppendText appends what String returns to b.
+func (d Digest) AppendText(b []byte) []byte {
+	b = appendDigest(b, &d)
 	if d.dir {
-		n += copy(buf[n:], DirSuffix)
+		b = append(b, DirSuffix...)
 	}
-	return string(buf[:n])
+	return b
 }
 
 // Key is the object's place in a cache or remote, with slashes, as DVC lays

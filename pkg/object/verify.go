@@ -1,6 +1,7 @@
 package object
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"hash"
@@ -59,27 +60,35 @@ func ReadManifest(ctx context.Context, s Store, d Digest) (Manifest, error) {
 	if size > most {
 		return nil, errs.New(errs.Invalid, "folder manifest %s has %d bytes", d, size)
 	}
-	// A store may lie about the size; what it has not sent takes no memory.
-	const trust = 64 << 20
-	buf := make([]byte, 0, min(max(size, 0), trust)+1)
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
+	// As it is parsed while it comes, its bytes are proven last. Nothing of it is
+	// given away before.
+	m, ok, err := parseCanonical(d.Algorithm(), r, size)
+	if !ok && err == nil {
+		m, err = readLoose(ctx, s, d)
 	}
-	m, err := ParseManifest(d.Algorithm(), buf)
-	if err != nil {
+	if errs.KindOf(err) == errs.Invalid {
 		return nil, &errs.Error{Kind: errs.Invalid, Msg: "object " + d.String(), Err: err}
 	}
+	if err != nil {
+		return nil, err
+	}
 	return m, nil
+}
+
+// readLoose reads a manifest of another form than the canonical one.
+func readLoose(ctx context.Context, s Store, d Digest) (Manifest, error) {
+	r, size, err := s.Open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	// A store may lie about the size; what it has not sent takes no memory.
+	const trust = 64 << 20
+	buf := bytes.NewBuffer(make([]byte, 0, min(max(size, 0), trust)+bytes.MinRead))
+	if _, err := buf.ReadFrom(r); err != nil {
+		return nil, err
+	}
+	return parseLoose(d.Algorithm(), buf.Bytes())
 }
 
 // Check reads an object of a store to its end and reports what is wrong with

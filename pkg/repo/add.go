@@ -122,7 +122,8 @@ func (r *Repo) scanAdds(ctx context.Context, o AddOptions, adds []*addition, w *
 	task := r.Progress.Start("Adding", -1, -1)
 	defer task.Done()
 	for _, a := range adds {
-		s := &index.Scanner{Root: r.Dir, State: r.State(), Cache: r.Cache, Alg: r.Alg, Jobs: o.Jobs, Task: task, Follow: o.Follow, Now: r.now, Phases: r.env.Phases}
+		s := &index.Scanner{Root: r.Dir, State: r.State(), Cache: r.Cache, Alg: r.Alg, Jobs: o.Jobs, Task: task, Follow: o.Follow, Now: r.now, Phases: r.env.Phases,
+			Checkpoint: func() { _ = r.saveState() }}
 		if same, err := r.sameLegacy(ctx, a, *s, nil); err != nil {
 			return err
 		} else if same {
@@ -156,7 +157,7 @@ func (r *Repo) sameLegacy(ctx context.Context, a *addition, s index.Scanner, sto
 		return false, nil
 	}
 	// Unchanged, but only kept if the cache can give it back.
-	if ok, err := r.inCache(ctx, Target{Stage: a.stage, Out: a.out}); err != nil || ok {
+	if ok, err := r.inCache(ctx, Target{Stage: a.stage, Out: a.out}, nil); err != nil || ok {
 		return ok, err
 	}
 	if store == nil {
@@ -184,7 +185,7 @@ func (r *Repo) scanAdd(ctx context.Context, a *addition, s *index.Scanner, w *ca
 			return err
 		}
 		if !o.NoCommit {
-			if err := w.PutBytes(tree.Digest, tree.Encoded); err != nil {
+			if _, err := w.PutManifest(tree.Files, r.Alg); err != nil {
 				return err
 			}
 		}
@@ -192,7 +193,7 @@ func (r *Repo) scanAdd(ctx context.Context, a *addition, s *index.Scanner, w *ca
 	if o.NoCommit && tree.IsDir {
 		// A manifest costs nothing, and without it nobody could tell what
 		// the pointer file means.
-		if err := w.PutBytes(tree.Digest, tree.Encoded); err != nil {
+		if _, err := w.PutManifest(tree.Files, r.Alg); err != nil {
 			return err
 		}
 	}
@@ -240,7 +241,7 @@ func (r *Repo) mergePart(ctx context.Context, a *addition, part *index.Tree) (*i
 	for _, l := range part.Links {
 		tree.Links = append(tree.Links, path.Join(a.under, l))
 	}
-	tree.Encoded, tree.Digest = merged.Encode(r.Alg)
+	tree.Digest, _ = merged.Digest(r.Alg)
 	return tree, nil
 }
 

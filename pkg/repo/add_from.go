@@ -163,7 +163,7 @@ func (r *Repo) sendFrom(ctx context.Context, o AddOptions, a *addition, s *index
 	src := newFolderStore(s.Root, name, tree)
 	items := []remote.Item{{Digest: tree.Digest, Size: tree.Size, Path: a.rel}}
 	if tree.IsDir {
-		items[0].Size = int64(len(tree.Encoded))
+		items[0].Size = src.size[tree.Digest]
 		items[0].Files = make([]remote.Item, 0, len(tree.Files))
 		for _, f := range tree.Files {
 			items[0].Files = append(items[0].Files, remote.Item{Digest: f.Digest, Size: f.Size, Path: path.Join(a.rel, f.Path)})
@@ -195,7 +195,8 @@ func newFolderStore(root *disk.Dir, name string, t *index.Tree) *folderStore {
 	for _, f := range t.Files {
 		s.path[f.Digest], s.size[f.Digest] = path.Join(name, f.Path), f.Size
 	}
-	s.extra[t.Digest], s.size[t.Digest] = t.Encoded, int64(len(t.Encoded))
+	text, _ := t.Files.Encode(t.Digest.Algorithm())
+	s.extra[t.Digest], s.size[t.Digest] = text, int64(len(text))
 	return s
 }
 

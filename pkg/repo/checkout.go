@@ -201,14 +201,22 @@ func (r *Repo) removeForeign(plans []index.Plan) error {
 // checked out whole or stays as it is. Where missing objects are allowed, only
 // their files stay as they are.
 func (r *Repo) keepWhole(ctx context.Context, plans []index.Plan, o CheckoutOptions, bad *failures) ([]index.Plan, error) {
+	missing := 0
+	for _, p := range plans {
+		n, err := r.Cache.Missing(ctx, len(p.Create), func(i int) object.Digest { return p.Create[i].Digest })
+		if err != nil {
+			return nil, err
+		}
+		missing += n
+	}
+	if missing == 0 {
+		return plans, nil
+	}
 	var ds []object.Digest
 	for _, p := range plans {
 		for _, f := range p.Create {
 			ds = append(ds, f.Digest)
 		}
-	}
-	if n, err := r.Cache.Missing(ctx, ds); err != nil || n == 0 {
-		return plans, err
 	}
 	have, err := r.Cache.Has(ctx, ds)
 	if err != nil {

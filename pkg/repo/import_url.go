@@ -272,7 +272,7 @@ func (in *incoming) tree(a object.Algorithm, digests []object.Digest) *index.Tre
 	}
 	m.Sort()
 	t := &index.Tree{IsDir: true, Files: m, Size: max(m.Size(), 0)}
-	t.Encoded, t.Digest = m.Encode(a)
+	t.Digest, _ = m.Digest(a)
 	return t
 }
 
@@ -345,7 +345,8 @@ func (r *Repo) sendIncoming(ctx context.Context, in *incoming, o urlBringing) (*
 			return nil, err
 		}
 		defer w.Abort()
-		if err := w.Put(ctx, got.Digest, int64(len(got.Encoded)), bytes.NewReader(got.Encoded)); err != nil {
+		text, _ := got.Files.Encode(r.Alg)
+		if err := w.Put(ctx, got.Digest, int64(len(text)), bytes.NewReader(text)); err != nil {
 			return nil, err
 		}
 	}

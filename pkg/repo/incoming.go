@@ -412,11 +412,12 @@ func (r *Repo) arriveInto(ctx context.Context, in *incoming, a object.Algorithm,
 	}
 	files.Sort()
 	got := &index.Tree{IsDir: true, Files: files, Size: max(files.Size(), 0)}
-	got.Encoded, got.Digest = files.Encode(a)
+	got.Digest, _ = files.Digest(a)
 	if in.want.Algorithm() == a && in.want != got.Digest {
 		return nil, fmt.Errorf("'%s': %w", disk.Quote(name), object.Mismatch(in.want, got.Digest))
 	}
-	return got, w.PutBytes(got.Digest, got.Encoded)
+	_, err := w.PutManifest(files, a)
+	return got, err
 }
 
 // moveObjects transfers recorded objects, from the first store that has each.

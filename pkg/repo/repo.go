@@ -206,6 +206,9 @@ func (r *Repo) openCache() error {
 func (r *Repo) Close() error {
 	r.history.close()
 	err := r.Cache.Close()
+	if r.state != nil {
+		err = errors.Join(err, r.state.Close())
+	}
 	if r.Dir == nil { // a commit
 		return err
 	}

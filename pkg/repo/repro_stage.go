@@ -318,14 +318,14 @@ func (p *repro) deletePlace(rel string) error {
 // cached is [Repo.inCache] after what waits to be stored was stored, if that
 // may make a difference.
 func (p *repro) cached(ctx context.Context, t Target) (bool, error) {
-	ok, err := p.inCache(ctx, t)
+	ok, err := p.inCache(ctx, t, nil)
 	if err != nil || ok || p.rec.due().IsZero() {
 		return ok, err
 	}
 	if err := p.rec.flush(ctx); err != nil {
 		return false, err
 	}
-	return p.inCache(ctx, t)
+	return p.inCache(ctx, t, nil)
 }
 
 func algorithmOr(d object.Digest, a object.Algorithm) object.Algorithm {

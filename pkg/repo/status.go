@@ -233,51 +233,61 @@ func (r *Repo) outStatus(ctx context.Context, t Target) (string, error) {
 	if o.IsExternal() {
 		return "", nil
 	}
-	if o.Cache && !o.Digest.IsZero() {
-		ok, err := r.inCache(ctx, t)
-		if err != nil {
-			return "", err
-		}
-		if !ok {
-			return IsNotInCache, nil
-		}
+	cached := o.Cache && !o.Digest.IsZero()
+	if cached && !r.mayHave(o.Digest) {
+		return IsNotInCache, nil
 	}
-	return r.pathStatus(ctx, o.RepoPath(), &o.Entry, t.Under)
+	state, have, err := r.compareWith(ctx, o.RepoPath(), &o.Entry, t.Under)
+	if err != nil || !cached {
+		return state, err
+	}
+	ok, err := r.inCache(ctx, t, have)
+	if err == nil && !ok {
+		state = IsNotInCache
+	}
+	return state, err
 }
 
 // pathStatus compares a recorded path with the workspace.
 func (r *Repo) pathStatus(ctx context.Context, rel string, e *pipeline.Entry, under string) (string, error) {
+	state, _, err := r.compareWith(ctx, rel, e, under)
+	return state, err
+}
+
+// compareWith is pathStatus, with what is in the workspace if that was looked at.
+func (r *Repo) compareWith(ctx context.Context, rel string, e *pipeline.Entry, under string) (string, *index.Tree, error) {
 	alg := e.Digest.Algorithm()
 	if alg == object.None {
 		ok, err := r.exists(rel)
 		switch {
 		case err != nil && !disk.IsNotDir(err):
-			return "", err
+			return "", nil, err
 		case !ok:
-			return IsDeleted, nil
+			return IsDeleted, nil, nil
 		}
-		return IsModified, nil // as DVC calls it, which compares with no digest
+		return IsModified, nil, nil // as DVC calls it, which compares with no digest
 	}
 	have, err := r.scanner(alg).Scan(ctx, rel, r.rulesAbove(rel))
 	if errors.Is(err, fs.ErrNotExist) || disk.IsNotDir(err) {
-		return IsDeleted, nil
+		return IsDeleted, nil, nil
 	}
 	if errs.Is(err, errs.Invalid) {
 		// What stands there, a link out of the repository or a pipe, cannot
 		// be what is recorded.
 		r.warn("%v", r.behindLink(rel, err))
-		return IsModified, nil
+		return IsModified, nil, nil
 	}
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if have.Digest == e.Digest {
-		return "", nil
+		return "", have, nil
 	}
 	if under == "" || !have.IsDir {
-		return IsModified, nil
+		return IsModified, nil, nil
 	}
-	return r.partStatus(ctx, have, e, under)
+	state, err := r.partStatus(ctx, have, e, under)
+	return state, nil, err
 }
 
 // behindLink names the link in the failure to follow a path through it.
@@ -312,23 +322,37 @@ func (r *Repo) partStatus(ctx context.Context, have *index.Tree, e *pipeline.Ent
 	return IsModified, nil
 }
 
-// inCache reports whether the cache has all objects of a target.
-func (r *Repo) inCache(ctx context.Context, t Target) (bool, error) {
+// mayHave reports whether the cache has at least an object of the name.
+func (r *Repo) mayHave(d object.Digest) bool {
+	_, err := r.Cache.Stat(d)
+	_, lent := r.Cache.Lent(d)
+	return err == nil || lent
+}
+
+// inCache reports whether the cache has all objects of a target. have is the
+// target in the workspace if it is as recorded: it spares parsing the manifest.
+func (r *Repo) inCache(ctx context.Context, t Target, have *index.Tree) (bool, error) {
 	d := t.Out.Digest
 	if !d.IsDir() {
 		have, err := r.Cache.Has(ctx, []object.Digest{d})
 		return len(have) > 0, err
 	}
-	m, err := r.Cache.ReadManifest(ctx, d)
-	if err != nil {
-		return false, ctx.Err() // damaged is as good as missing: checkout would refuse it
+	// A damaged manifest is as good as none: checkout would refuse it.
+	var m object.Manifest
+	if have != nil && have.Digest == d {
+		ok, err := r.Cache.Verify(ctx, d)
+		if _, lent := r.Cache.Lent(d); !lent && (err != nil || !ok) {
+			return false, ctx.Err()
+		}
+		m = have.Files
+	} else {
+		var err error
+		if m, err = r.Cache.ReadManifest(ctx, d); err != nil {
+			return false, ctx.Err()
+		}
 	}
 	part := m.Under(t.Under)
-	ds := make([]object.Digest, len(part))
-	for i, f := range part {
-		ds[i] = f.Digest
-	}
-	got, err := r.Cache.Missing(ctx, ds)
+	got, err := r.Cache.Missing(ctx, len(part), func(i int) object.Digest { return part[i].Digest })
 	return err == nil && got == 0, err
 }
 
