@@ -134,6 +134,15 @@ func (p *place) fullName(env Env, typed string) string {
 		}
 		return strings.TrimSuffix(env.Dir, "/") + "/" + typed
 	}
+	_, rest, _ := strings.Cut(p.address, "://")
+	switch p.scheme {
+	case "s3", "gs", "azure":
+		return rest
+	case "ssh":
+		return rest[max(0, strings.IndexByte(rest, '/')):]
+	case "http", "https":
+		return config.Redact(p.address)
+	}
 	return config.Redact(typed)
 }
 

@@ -138,8 +138,8 @@ func (r *Repo) openDep(ctx context.Context, d *pipeline.Dep, committed bool) (*p
 			o.fsConfig[strings.ToLower(k)] = fmt.Sprint(v)
 		}
 	}
-	if isVersioned(d) {
-		o.fsConfig["version_aware"] = "true"
+	if d.Stage.IsImport() && isVersioned(d) {
+		o.fsConfig["version_aware"] = "true" // to a stage a version says nothing, its ETag does
 	}
 	raw, base := d.Path, r.abs(d.Stage.WDir)
 	p, err := r.env.openPlace(ctx, r.Config, raw, base, o)
@@ -183,7 +183,7 @@ func (r *Repo) bringURL(ctx context.Context, p *importPlan, o urlBringing) error
 	if err != nil {
 		return err
 	}
-	if pl.versioned != nil {
+	if pl.versioned != nil && !o.update {
 		p.out.Push = false
 	}
 	if o.noDownload {

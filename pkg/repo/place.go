@@ -25,9 +25,10 @@ import (
 // place is where data lie under their own names: a path of this machine, or
 // what a URL names in a bucket or on a server.
 type place struct {
-	shown  string // for messages, without credentials
-	scheme string // "" is this machine
-	abs    string // a path of this machine
+	shown   string // for messages, without credentials
+	address string // with the remote's in place of its name
+	scheme  string // "" is this machine
+	abs     string // a path of this machine
 
 	backend   remote.Backend
 	key       string // below the backend's URL; "" is all of it
@@ -75,6 +76,7 @@ func (e Env) openPlace(ctx context.Context, cfg *config.Config, raw, base string
 		}
 		p.scheme = remote.Scheme(use.URL)
 	}
+	p.address = use.URL
 	versions := false
 	for k, v := range o.fsConfig {
 		if k == "version_aware" {
@@ -501,9 +503,8 @@ func (p *place) recordFile(e *pipeline.Entry, f placed) {
 	} else {
 		e.ETag = p.token(f.meta)
 	}
-	if p.versioned != nil {
-		e.VersionID = f.meta.VersionID
-	}
+	// Of a single file DVC always records the version, if the bucket says it.
+	e.VersionID = f.meta.VersionID
 }
 
 // folderToken is the digest of the list of a folder's tokens.
@@ -532,7 +533,7 @@ func (p *place) same(e *pipeline.Entry, s *survey) bool {
 		}
 		return true
 	}
-	if e.VersionID != "" && now.VersionID != "" && e.VersionID != now.VersionID {
+	if p.versioned != nil && e.VersionID != "" && now.VersionID != "" && e.VersionID != now.VersionID {
 		return false
 	}
 	known := e.ETag != "" || e.Checksum != "" || !e.Digest.IsZero()
