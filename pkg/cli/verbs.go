@@ -47,6 +47,8 @@ var verbs = []func(*App) *cobra.Command{
 	newList,
 	newListURL,
 	newDu,
+	newBench,
+	newBenchStep,
 	newInstall,
 	newGitHook,
 	newRootVerb,

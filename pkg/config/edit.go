@@ -55,7 +55,7 @@ func (k Key) String() string {
 // one that does, or that is like none.
 func (k Key) Hint() string {
 	if k.Top == "" && k.Section != cairnSection && !slices.Contains(sections, k.Section) {
-		if near := nearest(k.Section, append(slices.Clone(sections), cairnSection)); near != "" {
+		if near := Nearest(k.Section, append(slices.Clone(sections), cairnSection)); near != "" {
 			return fmt.Sprintf("Did you mean %q?", near+"."+k.Option)
 		}
 		return ""
@@ -64,7 +64,7 @@ func (k Key) Hint() string {
 	if slices.Contains(namedSections, word) && k.Top == "" || option(word, k.Option, "*") != nil {
 		return ""
 	}
-	near := nearest(k.Option, knownNames(word, "*"))
+	near := Nearest(k.Option, knownNames(word, "*"))
 	if near == "" {
 		return ""
 	}

@@ -79,7 +79,7 @@ func (e *Editor) remotesUpTo() ([]string, error) {
 
 func remoteGone(name string, known []string) error {
 	err := failf("remote '%s' doesn't exist.", name)
-	if near := nearest(name, known); near != "" {
+	if near := Nearest(name, known); near != "" {
 		return errs.WithHint(err, "Did you mean %q?", near)
 	}
 	return err

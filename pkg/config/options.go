@@ -324,8 +324,8 @@ func knownNames(section, scheme string) []string {
 	return names
 }
 
-// nearest is the candidate that name is most likely a slip of, or "".
-func nearest(name string, candidates []string) string {
+// Nearest is the candidate that name is most likely a slip of, or "".
+func Nearest(name string, candidates []string) string {
 	best, least := "", max(1, len(name)/3)+1
 	for _, c := range candidates {
 		if c == name {

@@ -193,7 +193,7 @@ func checkInherited(name, scheme string, opts *section) error {
 func (c *Config) unknownRemote(name string) error {
 	err := errs.New(errs.NotFound, "config file error: remote '%s' doesn't exist", name)
 	names := c.Remotes()
-	if near := nearest(name, names); near != "" {
+	if near := Nearest(name, names); near != "" {
 		return errs.WithHint(err, "Did you mean %q?", near)
 	}
 	if len(names) > 0 {

@@ -61,7 +61,7 @@ func check(tree *section) *checker {
 			c.cairn(e.val)
 		case !slices.Contains(sections, e.key):
 			hint := ""
-			if near := nearest(e.key, sections); near != "" {
+			if near := Nearest(e.key, sections); near != "" {
 				hint = fmt.Sprintf("Did you mean %q?", near)
 			}
 			c.add(e.val, path, hint, "extra keys not allowed")
@@ -255,7 +255,7 @@ func (c *checker) hash(o *Option, n *node, path []string) {
 }
 
 func unknownHint(sect, scheme, name string) string {
-	if near := nearest(name, knownNames(sect, scheme)); near != "" {
+	if near := Nearest(name, knownNames(sect, scheme)); near != "" {
 		return fmt.Sprintf("Did you mean %q?", near)
 	}
 	if sect == "remote" && option(sect, name, "*") != nil {

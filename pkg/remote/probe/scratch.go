@@ -170,3 +170,27 @@ func (s *scratch) clean(ctx context.Context) (left []string, err error) {
 	}
 	return nil, nil
 }
+
+// removeBatch is how many keys are asked to be deleted at a time.
+const removeBatch = 1000
+
+// Remove deletes all that lies below a folder of a backend that lists, and the
+// folder itself where there are folders. That nothing is there is no error.
+func Remove(ctx context.Context, b remote.Backend, folder string) error {
+	var keys []string
+	for e, err := range b.List(ctx, folder+"/") {
+		if err != nil {
+			return err
+		}
+		keys = append(keys, e.Key)
+	}
+	for batch := range slices.Chunk(keys, removeBatch) {
+		if err := b.Delete(ctx, batch); err != nil {
+			return err
+		}
+	}
+	if f, ok := remote.As[remote.FolderKeeper](b); ok {
+		return f.RemoveFolder(ctx, folder)
+	}
+	return nil
+}
