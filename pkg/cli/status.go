@@ -57,11 +57,12 @@ With --quiet nothing is printed and the exit code is 1 if something differs.`,
 		if explain {
 			return a.explainStatus(ctx, r, repo.StatusOptions{Targets: args, WithDeps: o.WithDeps, Recursive: o.Recursive})
 		}
-		list, err := r.Status(ctx, repo.StatusOptions{Targets: args, WithDeps: o.WithDeps, Recursive: o.Recursive, NoUpdates: noUpdates})
+		so := repo.StatusOptions{Targets: args, WithDeps: o.WithDeps, Recursive: o.Recursive, NoUpdates: noUpdates}
+		list, err := r.Status(ctx, so)
 		if err != nil {
 			return Handled("", err)
 		}
-		return a.showStatus(ctx, r, list)
+		return a.showStatus(ctx, r, so, list)
 	})
 	return cmd
 }
@@ -124,7 +125,7 @@ func unusedFlags(o repo.CloudOptions) string {
 }
 
 // showStatus prints what differs.
-func (a *App) showStatus(ctx context.Context, r *repo.Repo, list []repo.StageStatus) error {
+func (a *App) showStatus(ctx context.Context, r *repo.Repo, o repo.StatusOptions, list []repo.StageStatus) error {
 	switch {
 	case a.JSON:
 		return a.UI.JSON(statusObject(list))
@@ -134,7 +135,7 @@ func (a *App) showStatus(ctx context.Context, r *repo.Repo, list []repo.StageSta
 		}
 		return nil
 	case len(list) == 0:
-		stages, err := r.Stages(ctx)
+		stages, err := r.StagesFor(ctx, o.Targets, repo.CollectOptions{Recursive: o.Recursive, WithDeps: o.WithDeps})
 		if err != nil {
 			return err
 		}

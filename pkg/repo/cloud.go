@@ -158,7 +158,7 @@ func sizeOf(t Target) int64 {
 
 // revisions returns the stages of the workspace and of the revisions asked for.
 func (r *Repo) revisions(ctx context.Context, o CloudOptions) ([]*Stages, error) {
-	stages, err := r.Stages(ctx)
+	stages, err := r.StagesFor(ctx, o.Targets, CollectOptions{Recursive: o.Recursive, Glob: o.Glob, WithDeps: o.WithDeps})
 	if err != nil {
 		return nil, err
 	}

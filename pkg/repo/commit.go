@@ -42,11 +42,7 @@ func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error
 		return res, err
 	}
 	defer unlock()
-	targets, err := r.Collect(ctx, o.Targets, CollectOptions{Recursive: o.Recursive, WithDeps: o.WithDeps})
-	if err != nil {
-		return res, err
-	}
-	stages, err := r.Stages(ctx)
+	stages, targets, err := r.collect(ctx, o.Targets, CollectOptions{Recursive: o.Recursive, WithDeps: o.WithDeps})
 	if err != nil {
 		return res, err
 	}

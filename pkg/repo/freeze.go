@@ -54,7 +54,7 @@ func (r *Repo) Freeze(ctx context.Context, target string, frozen bool) (FreezeRe
 	if bytes.Equal(text, old) {
 		return res, nil
 	}
-	r.stages = nil
+	r.forgetStages()
 	res.Changed = true
 	if err := r.Dir.WriteFile(s.File, text, 0o666); err != nil {
 		return res, fmt.Errorf("write %q: %w", r.Show(s.File), err)

@@ -101,7 +101,7 @@ func (r *Repo) writePlot(t *Target, o ModifyPlotOptions) (ModifyPlotResult, erro
 	} else if text, err = pipeline.SetPlot(s.File, old, s.Name, t.Out.Path, o.Props, o.Unset); err != nil {
 		return res, err
 	}
-	r.stages = nil
+	r.forgetStages()
 	if res.Changed = !bytes.Equal(text, old); !res.Changed {
 		return res, nil
 	}

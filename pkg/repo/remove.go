@@ -24,7 +24,7 @@ func (r *Repo) Remove(ctx context.Context, targets []string, outs bool) (RemoveR
 		return res, err
 	}
 	defer unlock()
-	stages, err := r.Stages(ctx)
+	stages, err := r.StagesFor(ctx, targets, CollectOptions{})
 	if err != nil {
 		return res, err
 	}

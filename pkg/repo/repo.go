@@ -70,6 +70,7 @@ type Repo struct {
 	state    *index.State
 	enrolled bool // the shared cache knows of us
 	stages   *Stages
+	named    namedStages
 	history  *history
 	imports  *importMemory
 	tips     map[string]tip // what sources of imports answered, by URL and revision

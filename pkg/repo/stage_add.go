@@ -77,7 +77,7 @@ func (r *Repo) StageAdd(ctx context.Context, o StageAddOptions) (StageAddResult,
 	if err := r.Dir.WriteFile(s.File, text, 0o666); err != nil {
 		return res, fmt.Errorf("write %q: %w", r.Show(s.File), err)
 	}
-	r.stages = nil
+	r.forgetStages()
 	res = StageAddResult{Stage: s.Name, File: r.Show(s.File), Changed: []string{s.File}}
 	if err := r.ignoreNew(inOrderOf(s.Outs, added.Outs), &res); err != nil {
 		return res, err

@@ -387,11 +387,18 @@ func (r *Repo) checkAlgorithms(all []*pipeline.Stage) error {
 // Collect finds what targets mean: stage files, stages, outs, and paths in
 // outs. No targets means everything.
 func (r *Repo) Collect(ctx context.Context, targets []string, o CollectOptions) ([]Target, error) {
-	stages, err := r.Stages(ctx)
+	_, list, err := r.collect(ctx, targets, o)
+	return list, err
+}
+
+// collect is Collect with the stages among which the targets were found.
+func (r *Repo) collect(ctx context.Context, targets []string, o CollectOptions) (*Stages, []Target, error) {
+	stages, err := r.StagesFor(ctx, targets, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return r.collectFrom(stages, targets, o)
+	list, err := r.collectFrom(stages, targets, o)
+	return stages, list, err
 }
 
 // CollectOptions of [Repo.Collect].

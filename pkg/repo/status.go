@@ -59,11 +59,7 @@ type ParamStatus struct{ Key, State string }
 // Status compares stages with the workspace and the cache. Only stages that
 // differ are returned, in the order of the files. It takes no lock.
 func (r *Repo) Status(ctx context.Context, o StatusOptions) ([]StageStatus, error) {
-	targets, err := r.Collect(ctx, o.Targets, CollectOptions{Recursive: o.Recursive, WithDeps: o.WithDeps})
-	if err != nil {
-		return nil, err
-	}
-	stages, err := r.Stages(ctx)
+	stages, targets, err := r.collect(ctx, o.Targets, CollectOptions{Recursive: o.Recursive, WithDeps: o.WithDeps})
 	if err != nil {
 		return nil, err
 	}

@@ -150,7 +150,7 @@ func (r *Repo) lockVersions(ctx context.Context, o CloudOptions) (unlock func(),
 		return nil, errs.New(errs.Invalid, "Multiple rev push is unsupported for cloud versioned remotes")
 	}
 	if unlock, err = r.Lock(ctx); err == nil {
-		r.stages = nil // what was read before may have changed
+		r.forgetStages() // what was read before may have changed
 	}
 	return unlock, err
 }
