@@ -27,6 +27,9 @@ type App struct {
 	cd    string
 	seams seams
 
+	profileTo string   // what --profile names, as typed
+	profile   *profile // nil while nothing is measured
+
 	began  time.Time
 	phases *progress.Phases // nil but with -vv
 }
@@ -42,6 +45,8 @@ type seams struct {
 	configDirs func() (global, system string)
 	// candidates returns completions of a kind.
 	candidates func(ctx context.Context, kind Candidates) ([]string, error)
+	// dataAt names the tracked data that an absolute path lies in, or "".
+	dataAt func(ctx context.Context, path string) (string, error)
 }
 
 func newApp(env Env) *App {

@@ -35,6 +35,7 @@ func (a *App) repoSeams() seams {
 		configDirs: a.configDirs,
 		repoInfo:   a.repoInfo,
 		candidates: a.candidates,
+		dataAt:     a.dataAt,
 	}
 }
 
@@ -59,6 +60,18 @@ func (a *App) repoInfo(ctx context.Context) ([]infoLine, error) {
 		lines = append(lines, infoLine{Name: l.Name, Value: l.Value})
 	}
 	return lines, nil
+}
+
+// dataAt names the tracked data around a path, or "".
+func (a *App) dataAt(ctx context.Context, path string) (string, error) {
+	e := a.repoEnv()
+	e.Dir = filepath.Dir(path)
+	e.Phases, e.Warn = nil, nil // the verb itself warns, and is measured
+	name, err := repo.DataAt(ctx, e, path)
+	if name != "" {
+		name = a.Rel(name)
+	}
+	return name, err
 }
 
 // candidates lists what a word on the command line may become.

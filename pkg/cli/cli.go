@@ -87,6 +87,9 @@ func (a *App) finish(code *int) {
 	if err := a.UI.Close(); err != nil && *code == 0 {
 		*code = a.report(err)
 	}
+	if err := a.endProfile(); err != nil && *code == 0 {
+		*code = a.report(err)
+	}
 	a.showPhases()
 }
 
@@ -113,10 +116,13 @@ func (a *App) execute(ctx context.Context) error {
 	a.UI.Debugf("%s %s, command: %s", a.Prog, buildVersion(), ui.Quote(maskArgs(a.Env.Args)))
 	switch {
 	case call.help:
-		return writeHelp(a.UI.Out(), call.cmd)
+		return writeHelp(a.UI.Out(), call.cmd, a.Verbose > 0)
 	case call.version:
 		fmt.Fprintln(a.UI.Out(), a.versionLine())
 		return nil
+	}
+	if err := a.startProfile(ctx, call); err != nil {
+		return err
 	}
 	call.cmd.SetContext(ctx)
 	return call.cmd.RunE(call.cmd, call.args)

@@ -16,8 +16,12 @@ const (
 )
 
 // writeHelp prints the help text of a command.
-func writeHelp(w io.Writer, cmd *cobra.Command) error {
-	_, err := io.WriteString(w, helpText(cmd))
+func writeHelp(w io.Writer, cmd *cobra.Command, debug bool) error {
+	text := helpText(cmd)
+	if debug {
+		text += debugHelp(cmd)
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 
@@ -50,6 +54,20 @@ func helpText(cmd *cobra.Command) string {
 	if cmd.Example != "" {
 		fmt.Fprintf(&b, "\nexamples:\n%s\n", strings.TrimRight(examples(cmd), "\n"))
 	}
+	return b.String()
+}
+
+// debugHelp is what --help says besides after -v, as in DVC: the options for
+// finding out what the program does.
+func debugHelp(cmd *cobra.Command) string {
+	f := cmd.Root().PersistentFlags().Lookup(profileFlag)
+	if f == nil {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\ndebug options:\n")
+	_, text := flagUsage(f)
+	helpRow(&b, "  "+optionNames(f), text)
 	return b.String()
 }
 

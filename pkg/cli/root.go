@@ -28,6 +28,7 @@ func newRoot(a *App) *cobra.Command {
 	p.CountVarP(&a.Quiet, "quiet", "q", "Be quiet.")
 	p.CountVarP(&a.Verbose, "verbose", "v", "Be verbose.")
 	exclusive(root, "quiet", "verbose")
+	a.declareProfile(root)
 	f := root.Flags()
 	f.BoolP("help", "h", false, "Show this help message and exit.")
 	f.BoolP("version", "V", false, "Show program's version.")

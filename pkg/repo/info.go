@@ -64,6 +64,35 @@ func (r *Repo) TargetNames(ctx context.Context) ([]string, error) {
 	return r.names(s), nil
 }
 
+// DataAt returns the absolute path of the out that a path lies in or is, as
+// tracked in the repository around env.Dir, or of the repository's own folder
+// .dvc. "" is neither, or no repository.
+func DataAt(ctx context.Context, env Env, abs string) (string, error) {
+	r, err := Open(env)
+	if errs.Is(err, errs.NotInRepo) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	rel, err := r.relative(abs)
+	if err != nil {
+		return "", err
+	}
+	if rel == dvcDir || strings.HasPrefix(rel, dvcDir+"/") {
+		return r.abs(dvcDir), nil
+	}
+	stages, err := r.Stages(ctx)
+	if err != nil {
+		return "", err
+	}
+	if t := stages.Find(rel); t != nil {
+		return r.abs(t.Out.RepoPath()), nil
+	}
+	return "", nil
+}
+
 // StageNames are the names of the pipeline's stages.
 func (r *Repo) StageNames(ctx context.Context) ([]string, error) {
 	s, err := r.Stages(ctx)
