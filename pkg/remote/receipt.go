@@ -154,7 +154,7 @@ type receipt struct {
 
 // receiptOf is what the receipt of a folder must say. Sizes come from size, -1
 // being unknown.
-func receiptOf(folder *Item, size func(*Item) int64) receipt {
+func receiptOf(folder *Item, size func(*object.File) int64) receipt {
 	r := receipt{folder: folder.Digest.Algorithm().Name() + " " + folder.Digest.String(), files: len(folder.Files)}
 	h := blake3.New()
 	buf := make([]byte, 0, 64)
@@ -218,8 +218,8 @@ func (r receipt) holds(want receipt) bool {
 	return r == want
 }
 
-// hint is the size that an item came with.
-func hint(it *Item) int64 { return it.Size }
+// hint is the size that a manifest says.
+func hint(f *object.File) int64 { return f.Size }
 
 func (s *Store) sawReceipt(folder object.Digest) {
 	s.mu.Lock()
@@ -364,7 +364,7 @@ func (s *Store) hasReceipt(ctx context.Context, folder *Item) (bool, error) {
 
 // leaveReceipts writes the receipts of folders that are wholly there, unless
 // they have one. That it fails is no harm, and not reported.
-func (s *Store) leaveReceipts(ctx context.Context, folders []*Item, size func(*Item) int64) {
+func (s *Store) leaveReceipts(ctx context.Context, folders []*Item, size func(*object.File) int64) {
 	if !s.keepsReceipts() {
 		return
 	}
@@ -421,15 +421,15 @@ func Look(ctx context.Context, s object.Store, items []Item, verify bool) (map[o
 		}
 	}
 	var ask []object.Digest
-	add := func(it *Item) {
-		if _, known := sure[it.Digest]; !known {
-			ask = append(ask, it.Digest)
+	add := func(d object.Digest) {
+		if _, known := sure[d]; !known {
+			ask = append(ask, d)
 		}
 	}
 	for i := range items {
-		add(&items[i])
+		add(items[i].Digest)
 		for j := range items[i].Files {
-			add(&items[i].Files[j])
+			add(items[i].Files[j].Digest)
 		}
 	}
 	if len(ask) == 0 {

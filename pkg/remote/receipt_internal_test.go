@@ -9,7 +9,7 @@ import (
 // What is accepted means the same when written again, and no hostile text does
 // more than be refused.
 func FuzzReceipt(f *testing.F) {
-	folder := &Item{Digest: object.Sum(object.BLAKE3, []byte("x")).AsDir(), Files: []Item{{Digest: object.Sum(object.BLAKE3, nil), Size: 0}}}
+	folder := &Item{Digest: object.Sum(object.BLAKE3, []byte("x")).AsDir(), Files: object.Manifest{{Digest: object.Sum(object.BLAKE3, nil), Size: 0}}}
 	f.Add(string(receiptOf(folder, hint).encode()))
 	f.Add(receiptVersion + "\n")
 	f.Add(receiptVersion + "\nfiles 1\nbytes 9223372036854775808\n")

@@ -194,7 +194,7 @@ func TestReceiptsOnlyForWhole(t *testing.T) {
 		t.Error("an incomplete push left a receipt")
 	}
 	// A part of the folder, without its manifest.
-	pushed(t, dm, src, remote.TransferOptions{}, dir.Files[6:]...)
+	pushed(t, dm, src, remote.TransferOptions{}, filesOf(dir)[6:]...)
 	if receipt() {
 		t.Error("a push of a part left a receipt")
 	}

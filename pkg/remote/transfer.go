@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -29,9 +29,16 @@ type Item struct {
 	Path   string // the path it is tracked as, for messages; may be empty
 
 	// Files, for a manifest, are the objects that must be on the destination
-	// before it. They are moved first, and the manifest only if none failed.
-	// A manifest without Files is moved as it is.
-	Files []Item
+	// before it, with their paths relative to Path. They are moved first, and
+	// the manifest only if none failed. A manifest without Files is moved as
+	// it is.
+	Files object.Manifest
+}
+
+// file is the i-th of an item's files as an item.
+func (it *Item) file(i int) Item {
+	f := &it.Files[i]
+	return Item{Digest: f.Digest, Size: f.Size, Path: path.Join(it.Path, f.Path)}
 }
 
 // TransferOptions guide a transfer. The zero value is the usual case.
@@ -101,23 +108,24 @@ func Transfer(ctx context.Context, dst, src object.Store, items []Item, o Transf
 	if o.SliceBytes <= 0 {
 		o.SliceBytes = sliceBytes
 	}
-	t := &transfer{dst: dst, src: src, o: o}
-	err := t.run(ctx, items)
+	t := &transfer{dst: dst, src: src, o: o, items: items}
+	err := t.run(ctx)
 	t.sortResults()
 	err = t.verdict(ctx, err)
 	t.distrust(ctx)
 	return t.stats, err
 }
 
-// transfer is the state of one call. Items are millions at times, so what is
-// kept for each is small, and points to the caller's item.
+// transfer is the state of one call. Objects are millions at times, so what is
+// kept for each is small, and refers to the caller's items.
 type transfer struct {
+	items    []Item
 	dst, src object.Store
 	o        TransferOptions
 	task     progress.Task
 
-	files     entries // moved first
-	manifests entries // moved after all files
+	files     []entry // moved first; sorted by digest, each digest once
+	manifests []entry // moved after all files; likewise
 
 	mu    sync.Mutex // guards the following, and the states of entries
 	stats Stats
@@ -127,10 +135,10 @@ type transfer struct {
 
 // entry is one object of a transfer.
 type entry struct {
-	it    *Item
-	size  int64  // bytes, as far as known; -1 is not
 	key   uint64 // the sum's first bytes: comparing it needs no look at the item
-	n     uint32 // which mention of the object this is
+	size  int64  // bytes, as far as known; -1 is not
+	item  int32  // the item, or that whose file it is
+	file  int32  // which of the item's files; -1 is the item itself
 	state state
 }
 
@@ -142,69 +150,104 @@ const (
 	bad           // neither there nor to be had
 )
 
-// entries are sorted by digest, each digest once.
-type entries []entry
-
 func sumKey(d object.Digest) uint64 {
 	var b [32]byte
 	return binary.BigEndian.Uint64(d.AppendSum(b[:0])[:8])
 }
 
-func (e *entries) add(it *Item) {
-	if !it.Digest.IsZero() {
-		*e = append(*e, entry{it: it, size: it.Size, key: sumKey(it.Digest), n: uint32(len(*e))})
+func (t *transfer) digest(e *entry) object.Digest {
+	if e.file < 0 {
+		return t.items[e.item].Digest
 	}
+	return t.items[e.item].Files[e.file].Digest
 }
 
-// settle sorts the entries and drops all mentions of an object but the first.
-func (e *entries) settle() {
-	slices.SortFunc(*e, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), a.it.Digest.Compare(b.it.Digest), cmp.Compare(a.n, b.n))
+// itemOf is an entry as an item, without files.
+func (t *transfer) itemOf(e *entry) Item {
+	if e.file >= 0 {
+		return t.items[e.item].file(int(e.file))
+	}
+	it := t.items[e.item]
+	it.Files = nil
+	return it
+}
+
+func (t *transfer) entry(item, file int) (entry, bool) {
+	e := entry{item: int32(item), file: int32(file)}
+	d := t.digest(&e)
+	if d.IsZero() {
+		return e, false
+	}
+	if e.key = sumKey(d); file < 0 {
+		e.size = t.items[item].Size
+	} else {
+		e.size = t.items[item].Files[file].Size
+	}
+	return e, true
+}
+
+// settle sorts entries and drops all mentions of an object but the first.
+func (t *transfer) settle(list []entry) []entry {
+	slices.SortFunc(list, func(a, b entry) int {
+		if c := cmp.Compare(a.key, b.key); c != 0 {
+			return c
+		}
+		return cmp.Or(t.digest(&a).Compare(t.digest(&b)), cmp.Compare(a.item, b.item), cmp.Compare(a.file, b.file))
 	})
-	*e = slices.CompactFunc(*e, func(a, b entry) bool { return a.key == b.key && a.it.Digest == b.it.Digest })
+	return slices.CompactFunc(list, func(a, b entry) bool { return a.key == b.key && t.digest(&a) == t.digest(&b) })
 }
 
-// find returns the entry of a digest, nil if there is none.
-func (e entries) find(d object.Digest) *entry {
+// find returns the entry of a digest in a list, nil if there is none.
+func (t *transfer) find(list []entry, d object.Digest) *entry {
 	key := sumKey(d)
-	i, ok := slices.BinarySearchFunc(e, d, func(x entry, d object.Digest) int {
-		return cmp.Or(cmp.Compare(x.key, key), x.it.Digest.Compare(d))
+	i, ok := slices.BinarySearchFunc(list, d, func(x entry, d object.Digest) int {
+		if c := cmp.Compare(x.key, key); c != 0 {
+			return c
+		}
+		return t.digest(&x).Compare(d)
 	})
 	if !ok {
 		return nil
 	}
-	return &e[i]
+	return &list[i]
 }
 
 // collect sorts the items into what is free to move and the manifests that
 // must wait, dropping repetitions.
-func (t *transfer) collect(items []Item) {
+func (t *transfer) collect() {
 	n := 0
-	for i := range items {
-		n += len(items[i].Files)
-		if items[i].Files == nil {
-			n++
-		} else {
-			t.manifests.add(&items[i])
+	for i := range t.items {
+		it := &t.items[i]
+		n += max(1, len(it.Files))
+		if it.Files == nil {
+			continue
+		}
+		if e, ok := t.entry(i, -1); ok {
+			t.manifests = append(t.manifests, e)
 		}
 	}
-	t.manifests.settle()
-	t.files = make(entries, 0, n)
-	for i := range items {
-		it := &items[i]
+	t.manifests = t.settle(t.manifests)
+	t.files = make([]entry, 0, n)
+	add := func(item, file int) {
+		if e, ok := t.entry(item, file); ok {
+			t.files = append(t.files, e)
+		}
+	}
+	for i := range t.items {
+		it := &t.items[i]
 		for j := range it.Files {
-			t.files.add(&it.Files[j])
+			add(i, j)
 		}
 		// A manifest that must wait may also be named without files.
-		if it.Files == nil && t.manifests.find(it.Digest) == nil {
-			t.files.add(it)
+		if it.Files == nil && t.find(t.manifests, it.Digest) == nil {
+			add(i, -1)
 		}
 	}
-	t.files.settle()
+	t.files = t.settle(t.files)
 }
 
-func (t *transfer) run(ctx context.Context, items []Item) error {
-	t.collect(items)
+func (t *transfer) run(ctx context.Context) error {
+	t.collect()
 	span := t.o.Phases.Begin("find what is lacking", "objects")
 	defer func() { span.End() }()
 	span.Add(int64(len(t.files)+len(t.manifests)), 0)
@@ -250,15 +293,15 @@ func (t *transfer) believe(ctx context.Context) error {
 		return err
 	}
 	for d := range believed {
-		m := t.manifests.find(d)
+		m := t.find(t.manifests, d)
 		m.state = held
-		for j := range m.it.Files {
-			if f := t.files.find(m.it.Files[j].Digest); f != nil {
+		for _, file := range t.items[m.item].Files {
+			if f := t.find(t.files, file.Digest); f != nil {
 				f.state = held
 			}
 		}
 	}
-	for _, part := range []entries{t.files, t.manifests} {
+	for _, part := range [][]entry{t.files, t.manifests} {
 		for i := range part {
 			if part[i].state == held {
 				t.stats.Skipped++
@@ -274,14 +317,14 @@ func (t *transfer) folders(ctx context.Context) ([]*Item, error) {
 	list := make([]*Item, len(t.manifests))
 	var ask []object.Digest
 	for i := range t.manifests {
-		it := *t.manifests[i].it
+		it := t.items[t.manifests[i].item]
 		list[i] = &it
 		ask = append(ask, it.Digest)
 	}
 	if !t.src.Properties().CheapStat {
 		return list, nil
 	}
-	has, err := sizes(ctx, t.src, ask)
+	has, err := sizes(ctx, t.src, len(ask), func(i int) object.Digest { return ask[i] })
 	if err != nil {
 		return nil, err
 	}
@@ -301,12 +344,13 @@ func (t *transfer) leaveReceipts(ctx context.Context) {
 	}
 	var whole []*Item
 	for i := range t.manifests {
-		if m := &t.manifests[i]; m.state == held && len(m.it.Files) >= receiptFiles && t.lacks(m.it) == 0 {
-			whole = append(whole, m.it)
+		m := &t.manifests[i]
+		if it := &t.items[m.item]; m.state == held && len(it.Files) >= receiptFiles && t.lacks(it) == 0 {
+			whole = append(whole, it)
 		}
 	}
-	s.leaveReceipts(ctx, whole, func(f *Item) int64 {
-		if e := t.files.find(f.Digest); e != nil {
+	s.leaveReceipts(ctx, whole, func(f *object.File) int64 {
+		if e := t.find(t.files, f.Digest); e != nil {
 			return e.size
 		}
 		return -1
@@ -317,7 +361,7 @@ func (t *transfer) leaveReceipts(ctx context.Context) {
 func (t *transfer) lacks(folder *Item) int {
 	n := 0
 	for i := range folder.Files {
-		if e := t.files.find(folder.Files[i].Digest); e != nil && e.state != held {
+		if e := t.find(t.files, folder.Files[i].Digest); e != nil && e.state != held {
 			n++
 		}
 	}
@@ -341,8 +385,8 @@ func (t *transfer) distrust(ctx context.Context) {
 	}
 	var folders []object.Digest
 	for i := range t.manifests {
-		m := t.manifests[i].it
-		if wrong[m.Digest] || slices.ContainsFunc(m.Files, func(f Item) bool { return wrong[f.Digest] }) {
+		m := &t.items[t.manifests[i].item]
+		if wrong[m.Digest] || slices.ContainsFunc(m.Files, func(f object.File) bool { return wrong[f.Digest] }) {
 			folders = append(folders, m.Digest)
 		}
 	}
@@ -358,10 +402,10 @@ func (t *transfer) ready(manifests []int32) []int32 {
 		m := &t.manifests[i]
 		broken := 0
 		if !t.o.DryRun {
-			broken = t.lacks(m.it)
+			broken = t.lacks(&t.items[m.item])
 		} else {
-			for j := range m.it.Files {
-				if e := t.files.find(m.it.Files[j].Digest); e != nil && e.state == bad {
+			for _, f := range t.items[m.item].Files {
+				if e := t.find(t.files, f.Digest); e != nil && e.state == bad {
 					broken++
 				}
 			}
@@ -371,7 +415,7 @@ func (t *transfer) ready(manifests []int32) []int32 {
 			continue
 		}
 		m.state = bad
-		t.stats.Failed = append(t.stats.Failed, ItemError{*m.it, &folderError{broken}})
+		t.stats.Failed = append(t.stats.Failed, ItemError{t.itemOf(m), &folderError{broken}})
 	}
 	return ready
 }
@@ -386,20 +430,26 @@ func (e *folderError) Error() string {
 // lacking returns what dst does not have with its right size, and counts the
 // rest as skipped, or as missing if src does not have it either.
 func (t *transfer) lacking(ctx context.Context) (files, manifests []int32, err error) {
-	all := make([]object.Digest, 0, len(t.files)+len(t.manifests))
-	for e := range t.waiting() {
-		all = append(all, e.it.Digest)
+	all := make([]*entry, 0, len(t.files)+len(t.manifests))
+	for _, part := range [][]entry{t.files, t.manifests} {
+		for i := range part {
+			if part[i].state == waiting {
+				all = append(all, &part[i])
+			}
+		}
 	}
-	onDst, err := sizes(ctx, t.dst, all)
+	digestOf := func(list []*entry) func(int) object.Digest {
+		return func(i int) object.Digest { return t.digest(list[i]) }
+	}
+	onDst, err := sizes(ctx, t.dst, len(all), digestOf(all))
 	if err != nil {
 		return nil, nil, err
 	}
 	// Ask src about what is not there, and about every size in doubt.
-	var ask []object.Digest
-	unknown, unsized, doubtful, i := 0, 0, 0, 0
-	for e := range t.waiting() {
+	ask := all[:0]
+	unknown, unsized, doubtful := 0, 0, 0
+	for i, e := range all {
 		have := onDst[i]
-		i++
 		if have >= 0 && have == e.size {
 			continue
 		}
@@ -412,17 +462,17 @@ func (t *transfer) lacking(ctx context.Context) (files, manifests []int32, err e
 		if have >= 0 && e.size >= 0 {
 			doubtful++
 		}
-		ask = append(ask, e.it.Digest)
+		ask = append(ask, e)
 	}
 	var onSrc []int64
 	cheap := t.src.Properties().CheapStat && (unsized > 0 || t.o.DryRun)
 	if len(ask) > 0 && (cheap || unknown > worthListing || doubtful > 0) {
-		if onSrc, err = sizes(ctx, t.src, ask); err != nil {
+		if onSrc, err = sizes(ctx, t.src, len(ask), digestOf(ask)); err != nil {
 			return nil, nil, err
 		}
 	}
 	i, asked := 0, 0
-	pick := func(part entries) []int32 {
+	pick := func(part []entry) []int32 {
 		var todo []int32
 		for k := range part {
 			e := &part[k]
@@ -463,19 +513,6 @@ func (t *transfer) lacking(ctx context.Context) (files, manifests []int32, err e
 // store that is not a folder; otherwise opening them tells.
 const worthListing = 64
 
-// waiting yields the files, then the manifests, that dst was not asked for yet.
-func (t *transfer) waiting() iter.Seq[*entry] {
-	return func(yield func(*entry) bool) {
-		for _, part := range []entries{t.files, t.manifests} {
-			for i := range part {
-				if part[i].state == waiting && !yield(&part[i]) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // Sizes that are none.
 const (
 	absent  = int64(-1) // the store does not have the object
@@ -486,23 +523,36 @@ const (
 // portions costs nothing: the answer is a map.
 const askAtOnce = 64 << 10
 
-// sizes asks a store for the sizes of objects, in their order.
-func sizes(ctx context.Context, s object.Store, ds []object.Digest) ([]int64, error) {
-	if len(ds) == 0 {
+// sizer is a store that tells the sizes of n objects in their order, -1 if it
+// does not have one.
+type sizer interface {
+	Sizes(ctx context.Context, n int, at func(int) object.Digest) ([]int64, error)
+}
+
+// sizes asks a store for the sizes of n objects, in their order.
+func sizes(ctx context.Context, s object.Store, n int, at func(int) object.Digest) ([]int64, error) {
+	if n == 0 {
 		return nil, nil
 	}
-	list := make([]int64, len(ds))
-	step := len(ds)
-	if s.Properties().CheapStat {
-		step = askAtOnce
+	if s, ok := s.(sizer); ok {
+		return s.Sizes(ctx, n, at)
 	}
-	for lo := 0; lo < len(ds); lo += step {
-		part := ds[lo:min(lo+step, len(ds))]
-		has, err := s.Has(ctx, part)
+	list := make([]int64, n)
+	step := n
+	if s.Properties().CheapStat {
+		step = min(n, askAtOnce)
+	}
+	ds := make([]object.Digest, 0, step)
+	for lo := 0; lo < n; lo += step {
+		ds = ds[:0]
+		for i := lo; i < min(lo+step, n); i++ {
+			ds = append(ds, at(i))
+		}
+		has, err := s.Has(ctx, ds)
 		if err != nil {
 			return nil, err
 		}
-		for i, d := range part {
+		for i, d := range ds {
 			list[lo+i] = absent
 			if info, ok := has[d]; ok {
 				list[lo+i] = info.Size
@@ -516,12 +566,12 @@ func sizes(ctx context.Context, s object.Store, ds []object.Digest) ([]int64, er
 func (t *transfer) lost(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stats.Missing = append(t.stats.Missing, *e.it)
+	t.stats.Missing = append(t.stats.Missing, t.itemOf(e))
 	e.state = bad
 }
 
 // move copies entries in slices, each committed by itself.
-func (t *transfer) move(ctx context.Context, all entries, todo []int32) error {
+func (t *transfer) move(ctx context.Context, all []entry, todo []int32) error {
 	if t.o.DryRun {
 		for _, i := range todo {
 			t.stats.Done++
@@ -545,7 +595,7 @@ func (t *transfer) move(ctx context.Context, all entries, todo []int32) error {
 // at both ends: small objects do not wait until all large ones are done.
 type queue struct {
 	mu   sync.Mutex
-	all  entries
+	all  []entry
 	todo []int32
 }
 
@@ -667,7 +717,7 @@ func (t *transfer) one(ctx context.Context, w object.Writer, e *entry) (int64, e
 		c.failed(i, err)
 		said = append(said, c.named(i, err))
 	}
-	err := c.verdict(e.it.Digest, said)
+	err := c.verdict(t.digest(e), said)
 	if errs.Is(err, errs.NotFound) {
 		return 0, errMissing
 	}
@@ -686,7 +736,7 @@ func (t *transfer) fromTwice(ctx context.Context, w object.Writer, src object.St
 
 // from copies an object from one store.
 func (t *transfer) from(ctx context.Context, w object.Writer, src object.Store, e *entry) (int64, error) {
-	d := e.it.Digest
+	d := t.digest(e)
 	if short, ok := w.(copier); ok {
 		c := &counter{task: t.task}
 		copied, err := short.CopyFrom(ctx, src, d, e.size, c.count)
@@ -777,10 +827,10 @@ func (t *transfer) note(ctx context.Context, e *entry, err error) bool {
 		t.stats.NotTried++
 		return false
 	case err == errMissing:
-		t.stats.Missing = append(t.stats.Missing, *e.it)
+		t.stats.Missing = append(t.stats.Missing, t.itemOf(e))
 		return false
 	}
-	t.stats.Failed = append(t.stats.Failed, ItemError{*e.it, err})
+	t.stats.Failed = append(t.stats.Failed, ItemError{t.itemOf(e), err})
 	// Damaged and unreadable files are one by one. Anything else that strikes again
 	// and again without one success between is about the store.
 	k := errs.KindOf(err)

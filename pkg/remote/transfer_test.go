@@ -32,6 +32,15 @@ func item(d object.Digest, size int, path string) remote.Item {
 	return remote.Item{Digest: d, Size: int64(size), Path: path}
 }
 
+// filesOf are a folder's files as items of their own.
+func filesOf(dir remote.Item) []remote.Item {
+	var list []remote.Item
+	for _, f := range dir.Files {
+		list = append(list, remote.Item{Digest: f.Digest, Size: f.Size, Path: dir.Path + "/" + f.Path})
+	}
+	return list
+}
+
 // folder stores n files of a folder and returns its item.
 func folder(t *testing.T, s object.Store, name string, n int) remote.Item {
 	t.Helper()
@@ -42,7 +51,7 @@ func folder(t *testing.T, s object.Store, name string, n int) remote.Item {
 		d := objecttest.Put(t, s, object.MD5, b)[0]
 		p := fmt.Sprintf("f%03d", i)
 		m = append(m, object.File{Path: p, Digest: d, Size: int64(len(b))})
-		it.Files = append(it.Files, item(d, -1, name+"/"+p))
+		it.Files = append(it.Files, object.File{Path: p, Digest: d, Size: -1})
 	}
 	b, d := m.Encode(object.MD5)
 	w, err := s.Begin(t.Context())
@@ -75,7 +84,7 @@ func TestTransfer(t *testing.T) {
 	dir := folder(t, src, "data", 300)
 	big := objecttest.Bytes(1, 18<<20)
 	single := objecttest.Put(t, src, object.BLAKE3, big, nil)
-	items := []remote.Item{dir, item(single[0], len(big), "big"), item(single[1], 0, "empty"), dir.Files[3], item(single[1], -1, "also empty")}
+	items := []remote.Item{dir, item(single[0], len(big), "big"), item(single[1], 0, "empty"), filesOf(dir)[3], item(single[1], -1, "also empty")}
 	st, err := remote.Transfer(t.Context(), dst, src, items, remote.TransferOptions{})
 	if err != nil || st.Done != 303 || st.Skipped != 0 {
 		t.Fatalf("got %+v, %v", st, err)
@@ -148,12 +157,12 @@ func TestTransferDamaged(t *testing.T) {
 			victim := bad.Files[4]
 			if part > 0 {
 				b := objecttest.Bytes(77, part)
-				victim = item(objecttest.Put(t, src, object.MD5, b)[0], -1, "bad/large")
+				victim = object.File{Path: "large", Digest: objecttest.Put(t, src, object.MD5, b)[0], Size: -1}
 				bad.Files = append(bad.Files, victim)
 			}
 			sm.Change(victim.Digest.Key(), change)
 			st, err := remote.Transfer(t.Context(), dst, src, []remote.Item{bad, good}, remote.TransferOptions{})
-			if !errs.Is(err, errs.Corrupt) || !strings.Contains(err.Error(), victim.Path) || !strings.Contains(err.Error(), victim.Digest.String()) {
+			if !errs.Is(err, errs.Corrupt) || !strings.Contains(err.Error(), "bad/"+victim.Path) || !strings.Contains(err.Error(), victim.Digest.String()) {
 				t.Errorf("%s: error %v, want Corrupt naming %s and %v", name, err, victim.Path, victim.Digest)
 			}
 			if has(t, dst, victim.Digest) || has(t, dst, bad.Digest) {

@@ -164,10 +164,7 @@ func (r *Repo) sendFrom(ctx context.Context, o AddOptions, a *addition, s *index
 	items := []remote.Item{{Digest: tree.Digest, Size: tree.Size, Path: a.rel}}
 	if tree.IsDir {
 		items[0].Size = src.size[tree.Digest]
-		items[0].Files = make([]remote.Item, 0, len(tree.Files))
-		for _, f := range tree.Files {
-			items[0].Files = append(items[0].Files, remote.Item{Digest: f.Digest, Size: f.Size, Path: path.Join(a.rel, f.Path)})
-		}
+		items[0].Files = tree.Files
 	}
 	tree.Path = a.rel
 	a.tree = tree

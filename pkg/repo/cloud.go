@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"path"
 	"slices"
 	"sort"
@@ -291,21 +292,34 @@ func readManifests(ctx context.Context, bundles []*bundle, from ...object.Store)
 	return joinErrors(bad)
 }
 
-// items lists a bundle's objects, the manifest last.
-func (b *bundle) items() []remote.Item {
-	if !b.digest.IsDir() {
-		return []remote.Item{{Digest: b.digest, Size: b.size, Path: b.path}}
+// out is the path of the out, of which a part may be wanted.
+func (b *bundle) out() string {
+	if b.under != "" && b.digest.IsDir() {
+		return b.path[:len(b.path)-len(b.under)-1]
 	}
-	part := b.files.Under(b.under)
-	list := make([]remote.Item, 0, len(part)+1)
-	out := b.path
-	if b.under != "" {
-		out = out[:len(out)-len(b.under)-1]
+	return b.path
+}
+
+// manifest is the item of a folder's manifest, without its files.
+func (b *bundle) manifest() remote.Item {
+	return remote.Item{Digest: b.digest, Size: -1, Path: b.out()}
+}
+
+// items yields a bundle's objects, the manifest last.
+func (b *bundle) items() iter.Seq[remote.Item] {
+	return func(yield func(remote.Item) bool) {
+		if !b.digest.IsDir() {
+			yield(remote.Item{Digest: b.digest, Size: b.size, Path: b.path})
+			return
+		}
+		out := b.out()
+		for _, f := range b.files.Under(b.under) {
+			if !yield(remote.Item{Digest: f.Digest, Size: f.Size, Path: path.Join(out, f.Path)}) {
+				return
+			}
+		}
+		yield(b.manifest())
 	}
-	for _, f := range part {
-		list = append(list, remote.Item{Digest: f.Digest, Size: f.Size, Path: path.Join(out, f.Path)})
-	}
-	return append(list, remote.Item{Digest: b.digest, Size: -1, Path: out})
 }
 
 // transferItems prepares bundles for a transfer: a folder's manifest waits for
@@ -314,19 +328,20 @@ func (b *bundle) items() []remote.Item {
 func transferItems(bundles []*bundle) []remote.Item {
 	var list []remote.Item
 	for _, b := range bundles {
-		items := b.items()
-		last := len(items) - 1
 		switch {
 		case b.digest.IsDir() && b.known && b.under == "":
-			m := items[last]
-			m.Files = items[:last:last]
+			m := b.manifest()
+			if m.Files = b.files; m.Files == nil {
+				m.Files = object.Manifest{}
+			}
 			list = append(list, m)
 		case b.digest.IsDir() && b.known:
-			list = append(list, items[:last]...)
+			list = append(list, slices.Collect(b.items())...)
+			list = list[:len(list)-1]
 		default:
 			// A manifest that could not be read names no files; the transfer
 			// reports it as missing.
-			list = append(list, items...)
+			list = slices.AppendSeq(list, b.items())
 		}
 	}
 	return list
@@ -611,23 +626,39 @@ func (r *Repo) dropDamaged(ctx context.Context, d object.Digest) {
 
 // haveAll reports whether the cache has everything the bundles need.
 func (r *Repo) haveAll(ctx context.Context, bundles []*bundle) (bool, error) {
-	var ds []object.Digest
-	size := map[object.Digest]int64{}
+	// Single objects are many at times, so they are asked for together.
+	single := object.Manifest{}
 	for _, b := range bundles {
 		if b.digest.IsDir() && !b.known {
 			return false, nil
 		}
-		for _, it := range b.items() {
-			ds = append(ds, it.Digest)
-			size[it.Digest] = it.Size
+		single = append(single, object.File{Digest: b.digest, Size: b.size})
+		if b.digest.IsDir() {
+			single[len(single)-1].Size = -1
 		}
 	}
-	have, err := r.Cache.Has(ctx, ds)
+	if whole, err := r.hasAll(ctx, single); err != nil || !whole {
+		return false, err
+	}
+	for _, b := range bundles {
+		if whole, err := r.hasAll(ctx, b.files.Under(b.under)); err != nil || !whole {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// hasAll reports whether the cache has all files of a list, as long as it says.
+func (r *Repo) hasAll(ctx context.Context, m object.Manifest) (bool, error) {
+	if len(m) == 0 {
+		return true, nil
+	}
+	sizes, err := r.Cache.Sizes(ctx, len(m), func(i int) object.Digest { return m[i].Digest })
 	if err != nil {
 		return false, err
 	}
-	for d, want := range size {
-		if info, ok := have[d]; !ok || want >= 0 && info.Size != want {
+	for i, size := range sizes {
+		if size < 0 || m[i].Size >= 0 && size != m[i].Size {
 			return false, nil
 		}
 	}
@@ -704,7 +735,7 @@ func (r *Repo) statusOf(ctx context.Context, store object.Store, w *wanted, veri
 	var ds []object.Digest
 	folder := map[object.Digest]object.Digest{} // of a file, the manifest that names it
 	for _, b := range w.bundles {
-		for _, it := range b.items() {
+		for it := range b.items() {
 			items = append(items, it)
 			ds = append(ds, it.Digest)
 			if b.digest.IsDir() && !it.Digest.IsDir() {
@@ -793,7 +824,7 @@ func (r *Repo) lacking(ctx context.Context, store object.Store, w *wanted, granu
 	}
 	var items []remote.Item
 	for _, b := range w.bundles {
-		items = append(items, b.items()...)
+		items = slices.AppendSeq(items, b.items())
 	}
 	there, err := remote.Look(ctx, store, transferItems(w.bundles), false)
 	if err != nil {

@@ -133,7 +133,7 @@ func (r *Repo) proveRemote(ctx context.Context, w *wanted, o DropOptions, res *D
 		if b.digest.IsDir() && !b.known {
 			return nil, errs.New(errs.NotFound, "the list of files of '%s' is neither in the cache nor on remote '%s'", disk.Quote(b.path), name)
 		}
-		for _, it := range b.items() {
+		for it := range b.items() {
 			items[it.Digest] = it
 		}
 	}

@@ -364,7 +364,7 @@ func (f *fsck) missing(ctx context.Context, p *FsckPlace, all []object.Info) err
 				}
 				continue
 			}
-			for _, it := range b.items() {
+			for it := range b.items() {
 				size, ok := have[it.Digest]
 				switch {
 				case !ok:

@@ -86,7 +86,7 @@ func (r *Repo) verifyRemote(ctx context.Context, store object.Store, bundles []*
 	}
 	var all []remote.Item
 	for _, b := range bundles {
-		all = append(all, b.items()...)
+		all = slices.AppendSeq(all, b.items())
 	}
 	ds := make([]object.Digest, len(all))
 	for i, it := range all {

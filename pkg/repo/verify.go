@@ -363,7 +363,7 @@ func (v *verifier) remote(ctx context.Context, s openStore, w *wanted) error {
 	}
 	seen := map[object.Digest]bool{}
 	for _, b := range w.bundles {
-		for _, it := range b.items() {
+		for it := range b.items() {
 			if !seen[it.Digest] {
 				seen[it.Digest] = true
 				v.res.Objects++

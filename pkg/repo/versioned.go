@@ -477,7 +477,7 @@ func (r *Repo) recordedLists(ctx context.Context, store object.Store, w *wanted)
 		if b.digest.IsDir() {
 			lists = append(lists, b.digest)
 		}
-		for _, it := range b.items() {
+		for it := range b.items() {
 			if !it.Digest.IsDir() && !versions.Recorded(it.Digest) {
 				never = append(never, it.Digest)
 				at[it.Digest] = it.Path
