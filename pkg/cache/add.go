@@ -54,12 +54,7 @@ func HashFile(dir *disk.Dir, name string, a object.Algorithm, tick func(int64)) 
 			}
 			return object.Sum(a, (*bp)[:n]), nil
 		}
-		disk.WillRead(f)
-		d, n, err := copyHash(nil, readerAt(f, st.Size), a, tick)
-		if err == nil && n != st.Size {
-			err = errChanged
-		}
-		return d, err
+		return hashFile(context.Background(), f, st.Size, a, tick)
 	}, tick)
 }
 
@@ -173,34 +168,35 @@ func (w *Writer) addLarge(dir *disk.Dir, name string, f *disk.File, st disk.Stat
 			return d, err
 		}
 	}
-	if err := w.room(st.Size); err != nil {
+	takes := st.Size
+	if n, err := f.Allocated(); err == nil {
+		takes = min(takes, n) // holes stay holes
+	}
+	if err := w.room(takes); err != nil {
 		return object.Digest{}, err
 	}
 	dst, s, err := w.create()
 	if err != nil {
 		return object.Digest{}, err
 	}
-	d, n, err := w.copyOrClone(context.Background(), dst, f, st, a, tick)
-	if err == nil && n != st.Size {
-		err = errChanged
-	}
+	d, err := w.copyOrClone(context.Background(), dst, f, st, a, tick)
 	if err != nil {
 		w.drop(dst, s)
 		return object.Digest{}, w.fail(err)
 	}
-	return d, w.finish(dst, s, d, n)
+	return d, w.finish(dst, s, d, st.Size)
 }
 
 // copyOrClone gives the empty file dst the bytes of f and returns the digest
-// and length of what dst holds then.
-func (w *Writer) copyOrClone(ctx context.Context, dst, f *disk.File, st disk.Stat, a object.Algorithm, tick func(int64)) (object.Digest, int64, error) {
+// of what dst holds then. A file of another size than st has is errChanged.
+func (w *Writer) copyOrClone(ctx context.Context, dst, f *disk.File, st disk.Stat, a object.Algorithm, tick func(int64)) (object.Digest, error) {
 	if w.shares(st) {
 		cloned, err := disk.Reflink(dst, f)
 		if err != nil {
-			return object.Digest{}, 0, err
+			return object.Digest{}, err
 		}
 		if cloned {
-			return copyHash(nil, ctxReader{ctx, readerAt(dst, st.Size)}, a, tick)
+			return hashFile(ctx, dst, st.Size, a, tick)
 		}
 		w.c.noReflink.Store(st.Dev, true)
 	}
@@ -216,7 +212,7 @@ func (w *Writer) linksFiles() bool {
 // addLink stores a file by giving it a second name, at the cost of hashing
 // alone. ok is false if the file system cannot.
 func (w *Writer) addLink(dir *disk.Dir, name string, f *disk.File, before disk.Stat, a object.Algorithm, tick func(int64)) (d object.Digest, ok bool, err error) {
-	d, _, err = copyHash(nil, readerAt(f, before.Size), a, tick)
+	d, err = hashFile(context.Background(), f, before.Size, a, tick)
 	if err != nil {
 		return d, false, err
 	}
@@ -269,8 +265,8 @@ func (c *Cache) sameBytes(d object.Digest, f *disk.File, size int64, tick func(i
 	}
 	// Hashing too tells a good object from a damaged one that the workspace
 	// file is a link to.
-	got, n, err := copyHash(&comparer{with: o}, readerAt(f, size), d.Algorithm(), tick)
-	return err == nil && n == size && got == d
+	got, same, err := compareFiles(context.Background(), f, o, size, d.Algorithm(), tick)
+	return err == nil && same && got == d
 }
 
 // comparer is a writer that fails once what is written differs from a reader.

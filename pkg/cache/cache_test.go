@@ -496,11 +496,12 @@ func TestFileChangesWhileRead(t *testing.T) {
 				os.WriteFile(p, big, 0o666)
 				// An edit within a tick of the clock would not show.
 				os.Chtimes(p, time.Time{}, time.Now().Add(-time.Hour))
-				done := false
+				var once sync.Once
 				f := &disktest.Faults{Only: []string{"write"}, Before: func(n int, op disktest.Op) {
-					if always || !done {
-						done = true
+					if always {
 						change(p)
+					} else {
+						once.Do(func() { change(p) })
 					}
 				}}
 				path := filepath.Join(disktest.Scratch(t), "cache")

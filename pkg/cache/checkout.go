@@ -148,9 +148,17 @@ func prove(ctx context.Context, d object.Digest, f *disk.File, tick func(int64))
 	if st.Size <= smallFile {
 		return proveSmall(d, f, int(st.Size), tick)
 	}
-	got, _, err := copyHash(nil, ctxReader{ctx, readerAt(f, st.Size)}, d.Algorithm(), tick)
-	if err == nil && got != d.AsFile() {
-		err = object.Mismatch(d, got)
+	got, err := hashFile(ctx, f, st.Size, d.Algorithm(), tick)
+	return proven(d, got, err)
+}
+
+// proven is the error for an object whose bytes were found to have a digest.
+func proven(d, got object.Digest, err error) error {
+	switch {
+	case errors.Is(err, errChanged):
+		return &errs.Error{Kind: errs.Corrupt, Msg: fmt.Sprintf("object %s is damaged: its length changes", d), Err: err}
+	case err == nil && got != d.AsFile():
+		return object.Mismatch(d, got)
 	}
 	return err
 }
@@ -283,10 +291,8 @@ func (c *Cache) copyOut(ctx context.Context, d object.Digest, f *disk.File, st d
 	done, err := c.copyProven(ctx, d, out, f, st, tick)
 	if err == nil && !done {
 		var got object.Digest
-		got, _, err = copyFile(ctx, out, f, st.Size, d.Algorithm(), tick)
-		if err == nil && got != d.AsFile() {
-			err = object.Mismatch(d, got)
-		}
+		got, err = copyFile(ctx, out, f, st.Size, d.Algorithm(), tick)
+		err = proven(d, got, err)
 	}
 	return errors.Join(err, out.Close())
 }
@@ -384,8 +390,8 @@ func CopyFile(ctx context.Context, dir *disk.Dir, name string, tmpDir *disk.Dir,
 	if err != nil {
 		return err
 	}
-	got, _, err := copyFile(ctx, out, src, st.Size, d.Algorithm(), nil)
-	if err == nil && got != d {
+	got, err := copyFile(ctx, out, src, st.Size, d.Algorithm(), nil)
+	if errors.Is(err, errChanged) || err == nil && got != d {
 		err = errs.New(errs.Conflict, "%q changes while it is read", src.Name())
 	}
 	if err = errors.Join(err, out.Close()); err == nil {

@@ -133,24 +133,36 @@ func (c *Cache) copyProven(ctx context.Context, d object.Digest, dst, src *disk.
 	if !c.proven.has(d, st) {
 		return false, nil
 	}
+	any, holes := false, false
 	for at := int64(0); at < st.Size; {
 		if err := ctx.Err(); err != nil {
 			return true, err
 		}
-		n, can, err := disk.CopyRange(dst, src, at, int(min(provenPiece, st.Size-at)))
-		switch {
-		case err != nil:
-			return true, err
-		case !can && at == 0:
-			return false, nil
-		case !can:
-			return true, errs.New(errs.Unavailable, "copying %q stopped half way", src.Name())
-		case n == 0: // somebody cut it
-			return true, prove(ctx, d, dst, nil)
+		was := at
+		from, to := src.Data(at, st.Size)
+		holes = holes || from > at
+		if at = from; from < to {
+			n, can, err := disk.CopyRange(dst, src, from, int(min(provenPiece, to-from)))
+			switch {
+			case err != nil:
+				return true, err
+			case !can && !any:
+				return false, nil
+			case !can:
+				return true, errs.New(errs.Unavailable, "copying %q stopped half way", src.Name())
+			case n == 0: // somebody cut it
+				return true, prove(ctx, d, dst, nil)
+			}
+			any = true
+			at += int64(n)
 		}
-		at += int64(n)
 		if tick != nil {
-			tick(int64(n))
+			tick(at - was)
+		}
+	}
+	if holes { // one may be at the end
+		if err := dst.Truncate(st.Size); err != nil {
+			return true, err
 		}
 	}
 	if after, err := src.Stat(); err != nil || !after.SameContent(st) {

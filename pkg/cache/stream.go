@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"hash"
 	"io"
 	"sync"
 
@@ -122,73 +121,6 @@ func copyHash(w io.Writer, r io.Reader, a object.Algorithm, tick func(int64)) (o
 		return object.Digest{}, total, err
 	}
 	return object.NewDigest(a, h.Sum(nil), false), total, nil
-}
-
-// copyPiece is how much of a file is copied inside the kernel before its hash
-// is taken: enough to make the calls few, little enough to be in the
-// processor's cache still.
-const copyPiece = 1 << 20
-
-// copyFile copies src to the empty file dst and returns the digest and length
-// of what dst holds then. The kernel copies, and the stored bytes are hashed
-// beside it, a piece behind; where it cannot, the bytes go through copyHash.
-// It stops one byte beyond size, or a file that grows as fast as it is read
-// would never end.
-func copyFile(ctx context.Context, dst, src *disk.File, size int64, a object.Algorithm, tick func(int64)) (object.Digest, int64, error) {
-	most := func(at int64) int { return int(min(copyPiece, size+1-at)) }
-	n, ok, err := disk.CopyRange(dst, src, 0, most(0))
-	if err == nil && !ok {
-		disk.WillRead(src)
-		return copyHash(dst, ctxReader{ctx, readerAt(src, size)}, a, tick)
-	}
-	h := a.New()
-	pieces := make(chan int64, 2) // the end of what can be read
-	hashed := make(chan error, 1)
-	go func() { hashed <- hashPieces(h, dst, pieces, tick) }()
-	var total int64
-	for err == nil && n > 0 {
-		total += int64(n)
-		pieces <- total
-		if total > size {
-			break
-		}
-		if err = ctx.Err(); err == nil {
-			n, ok, err = disk.CopyRange(dst, src, total, most(total))
-			if err == nil && !ok {
-				err = errs.New(errs.Unavailable, "copying %q stopped half way", src.Name())
-			}
-		}
-	}
-	close(pieces)
-	if herr := <-hashed; err == nil {
-		err = herr
-	}
-	if err != nil {
-		return object.Digest{}, total, err
-	}
-	return object.NewDigest(a, h.Sum(nil), false), total, nil
-}
-
-// hashPieces hashes f up to each of the ends in turn.
-func hashPieces(h hash.Hash, f *disk.File, ends <-chan int64, tick func(int64)) (err error) {
-	block := streamBufs.Get().(*[]byte)
-	defer streamBufs.Put(block)
-	var at int64
-	for end := range ends {
-		for at < end && err == nil {
-			b := (*block)[:min(streamChunk, end-at)]
-			var n int
-			if n, err = f.ReadAt(b, at); err == io.EOF {
-				err = errChanged // somebody cut the file we write
-			}
-			h.Write(b[:n])
-			at += int64(n)
-			if tick != nil {
-				tick(int64(n))
-			}
-		}
-	}
-	return err
 }
 
 var streamBufs = sync.Pool{New: func() any { b := make([]byte, streamChunk*streamDepth); return &b }}

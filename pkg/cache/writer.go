@@ -438,16 +438,16 @@ func (w *Writer) copyLarge(ctx context.Context, f *disk.File, d object.Digest, s
 	if err != nil {
 		return false, err
 	}
-	got, n, err := w.copyOrClone(ctx, dst, f, st, d.Algorithm(), tick)
+	got, err := w.copyOrClone(ctx, dst, f, st, d.Algorithm(), tick)
+	if errors.Is(err, errChanged) || err == nil && got != d.AsFile() {
+		w.drop(dst, s)
+		return false, nil
+	}
 	if err != nil {
 		w.drop(dst, s)
 		return false, w.fail(err)
 	}
-	if checkPut(d, got, size, n) != nil {
-		w.drop(dst, s)
-		return false, nil
-	}
-	return true, w.finish(dst, s, d, n)
+	return true, w.finish(dst, s, d, size)
 }
 
 // write stages bytes that are known to have the digest d.

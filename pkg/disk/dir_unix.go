@@ -390,6 +390,52 @@ func (f *File) Write(p []byte) (int, error) {
 	return done, nil
 }
 
+// WriteAt is as in io.WriterAt.
+func (f *File) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.dir.ask("write", f.name); err != nil {
+		return 0, err
+	}
+	done := 0
+	for done < len(p) {
+		n, err := unix.Pwrite(f.fd, p[done:], off+int64(done))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return done, f.fail("write", err)
+		}
+		done += n
+	}
+	return done, nil
+}
+
+// Truncate gives the file a size; what is beyond its end reads as zeros and
+// takes no space where the file system knows holes.
+func (f *File) Truncate(size int64) error {
+	if err := f.dir.ask("write", f.name); err != nil {
+		return err
+	}
+	for {
+		err := unix.Ftruncate(f.fd, size)
+		if err == nil {
+			return nil
+		}
+		if err != unix.EINTR {
+			return f.fail("write", err)
+		}
+	}
+}
+
+// Allocated is how many bytes of the disk the file takes, holes apart.
+func (f *File) Allocated() (int64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(f.fd, &st); err != nil {
+		return 0, f.fail("stat", err)
+	}
+	const block = 512 // by POSIX's tradition, whatever the file system's is
+	return int64(st.Blocks) * block, nil
+}
+
 // Chmod sets the file's permission bits.
 func (f *File) Chmod(perm fs.FileMode) error {
 	if err := f.dir.ask("chmod", f.name); err != nil {

@@ -309,6 +309,37 @@ func (f *File) Write(p []byte) (int, error) {
 	return f.f.Write(p)
 }
 
+// WriteAt is as in io.WriterAt.
+func (f *File) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.dir.ask("write", f.name); err != nil {
+		return 0, err
+	}
+	return f.f.WriteAt(p, off)
+}
+
+// Truncate gives the file a size; what is beyond its end reads as zeros.
+func (f *File) Truncate(size int64) error {
+	if err := f.dir.ask("write", f.name); err != nil {
+		return err
+	}
+	return f.f.Truncate(size)
+}
+
+// Allocated is the file's size here.
+func (f *File) Allocated() (int64, error) {
+	fi, err := f.f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return fi.Size(), nil
+}
+
+// Data says that there are no holes, as far as is known here.
+func (f *File) Data(at, end int64) (from, to int64) { return at, end }
+
+// CopiesAfar says no: the system has no such copy.
+func (f *File) CopiesAfar() bool { return false }
+
 // Chmod sets the file's permission bits.
 func (f *File) Chmod(perm fs.FileMode) error {
 	if err := f.dir.ask("chmod", f.name); err != nil {

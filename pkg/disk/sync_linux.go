@@ -66,6 +66,40 @@ func CopyRange(dst, src *File, off int64, n int) (copied int, ok bool, err error
 // WillRead tells the kernel that f is about to be read from start to end.
 func WillRead(f *File) { _ = unix.Fadvise(f.fd, 0, 0, unix.FADV_SEQUENTIAL) }
 
+// Data finds the next run of bytes in [at, end) that is no hole: from and to
+// are end if all of it is one. File systems that know no holes have none. It
+// moves the handle's offset, which ReadAt and WriteAt do not use.
+func (f *File) Data(at, end int64) (from, to int64) {
+	from, err := unix.Seek(f.fd, at, unix.SEEK_DATA)
+	switch {
+	case err == unix.ENXIO:
+		return end, end
+	case err != nil:
+		return at, end
+	case from >= end:
+		return end, end
+	}
+	if to, err = unix.Seek(f.fd, from, unix.SEEK_HOLE); err != nil || to > end || to <= from {
+		to = end
+	}
+	return from, to
+}
+
+// CopiesAfar reports whether the file lies on another machine that copies
+// without sending the bytes here, so that CopyRange beats reading and writing.
+func (f *File) CopiesAfar() bool {
+	var st unix.Statfs_t
+	if unix.Fstatfs(f.fd, &st) != nil {
+		return false
+	}
+	const cephfs = 0x00c36400
+	switch int64(st.Type) & 0xffffffff {
+	case unix.NFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, cephfs:
+		return true
+	}
+	return false
+}
+
 // RenameNew is Rename for a name that must not exist yet; fs.ErrExist says
 // that it does.
 func (d *Dir) RenameNew(name string, to *Dir, newName string) error {

@@ -19,3 +19,9 @@ func CopyRange(dst, src *File, off int64, n int) (copied int, ok bool, err error
 
 // WillRead does nothing here.
 func WillRead(f *File) {}
+
+// Data says that there are no holes, as far as is known here.
+func (f *File) Data(at, end int64) (from, to int64) { return at, end }
+
+// CopiesAfar says no: the system has no such copy.
+func (f *File) CopiesAfar() bool { return false }
