@@ -32,10 +32,14 @@ type Want struct {
 
 // Plan is how to get from what is at a path to what is wanted.
 type Plan struct {
-	Path   string
-	IsDir  bool         // what is wanted is a folder
-	Create []CreateFile // new files and files of other content
-	Remove []string     // files to delete, relative to the repository
+	Path  string
+	IsDir bool // what is wanted is a folder
+	Exec  bool // of a file
+	// Create are new files and files of other content, with their paths
+	// relative to Path, "" for Path itself. It may share its memory with the
+	// manifest that is wanted and is not to be changed.
+	Create object.Manifest
+	Remove []string // files to delete, relative to the repository
 	// RemoveTree is a folder that stands where a file is wanted, or whose
 	// out is gone: its files are in Remove, and it goes once it is empty.
 	RemoveTree string
@@ -46,14 +50,6 @@ type Plan struct {
 	Losing []object.File
 
 	wanted object.Manifest // all that is to be at Path afterwards, within Under
-}
-
-// CreateFile is one file to be checked out.
-type CreateFile struct {
-	Path   string // relative to the repository
-	Digest object.Digest
-	Size   int64 // -1 if not known
-	Exec   bool
 }
 
 // Change is the difference of an out.
@@ -73,7 +69,7 @@ func (p *Plan) Empty() bool { return p.Change == Unchanged }
 // MakePlan compares what is wanted with what is there; have is nil if nothing
 // is. With relink set, every wanted file is checked out anew.
 func MakePlan(want Want, have *Tree, relink bool) Plan {
-	p := Plan{Path: want.Path, IsDir: want.Digest.IsDir()}
+	p := Plan{Path: want.Path, IsDir: want.Digest.IsDir(), Exec: want.Exec}
 	switch {
 	case want.Digest.IsZero():
 		if have != nil {
@@ -92,7 +88,6 @@ func MakePlan(want Want, have *Tree, relink bool) Plan {
 const hasExec = runtime.GOOS != "windows"
 
 func (p *Plan) planFile(want Want, have *Tree, relink bool) {
-	file := CreateFile{Path: want.Path, Digest: want.Digest, Size: -1, Exec: want.Exec}
 	switch {
 	case have == nil:
 		p.Change = Added
@@ -107,7 +102,7 @@ func (p *Plan) planFile(want Want, have *Tree, relink bool) {
 			p.Losing = append(p.Losing, object.File{Path: want.Path, Digest: have.Digest, Size: have.Size})
 		}
 	}
-	p.Create = append(p.Create, file)
+	p.Create = object.Manifest{{Digest: want.Digest, Size: -1}}
 }
 
 func (p *Plan) planDir(want Want, have *Tree, relink bool) {
@@ -126,7 +121,11 @@ func (p *Plan) planDir(want Want, have *Tree, relink bool) {
 	}
 	files := want.Files.Under(want.Under)
 	p.wanted = want.Files
-	p.merge(files, now, relink)
+	if len(now) == 0 || relink && slices.EqualFunc(files, now, func(a, b object.File) bool { return a.Path == b.Path && a.Digest == b.Digest }) {
+		p.Create = files
+	} else {
+		p.merge(files, now, relink)
+	}
 	if p.Change == Unchanged && (len(p.Create) > 0 || len(p.Remove) > 0) {
 		p.Change = Modified
 	}
@@ -147,7 +146,7 @@ func (p *Plan) merge(want, have object.Manifest, relink bool) {
 		}
 		switch {
 		case c < 0:
-			p.create(want[i])
+			p.Create = append(p.Create, want[i])
 			i++
 		case c > 0:
 			p.lose(have[j])
@@ -156,18 +155,14 @@ func (p *Plan) merge(want, have object.Manifest, relink bool) {
 		default:
 			if want[i].Digest != have[j].Digest {
 				p.lose(have[j])
-				p.create(want[i])
+				p.Create = append(p.Create, want[i])
 			} else if relink {
-				p.create(want[i])
+				p.Create = append(p.Create, want[i])
 			}
 			i++
 			j++
 		}
 	}
-}
-
-func (p *Plan) create(f object.File) {
-	p.Create = append(p.Create, CreateFile{Path: path.Join(p.Path, f.Path), Digest: f.Digest, Size: f.Size})
 }
 
 func (p *Plan) lose(f object.File) {
@@ -258,6 +253,9 @@ func (a *Applier) Apply(ctx context.Context, plans []Plan) (Applied, error) {
 // checkCase refuses names that differ in case only, where the file system
 // takes them for one.
 func (r *applying) checkCase(plans []Plan) error {
+	if !slices.ContainsFunc(plans, func(p Plan) bool { return len(p.Create) > 0 }) || !r.FoldsCase && !r.Staging.FoldsCase() {
+		return nil
+	}
 	var all object.Manifest
 	for i := range plans {
 		p := &plans[i]
@@ -269,12 +267,9 @@ func (r *applying) checkCase(plans []Plan) error {
 		}
 		if p.wanted == nil {
 			for _, f := range p.Create {
-				all = append(all, object.File{Path: f.Path})
+				all = append(all, object.File{Path: path.Join(p.Path, f.Path)})
 			}
 		}
-	}
-	if len(all) == 0 || !(r.FoldsCase || r.Staging.FoldsCase()) {
-		return nil
 	}
 	if a, b, found := all.CaseTwins(); found {
 		return errs.WithHint(errs.New(errs.Conflict, "%q and %q differ in case only, which this file system does not tell apart", a, b),
@@ -422,8 +417,14 @@ func (r *applying) subfolders(rel string, into map[string]bool) (hollow bool) {
 
 // createAll checks out the files of all plans, a folder's slice at a time.
 func (r *applying) createAll(plans []Plan) {
-	byFolder := map[string][]CreateFile{}
+	byFolder := map[string][]run{}
 	var folders []string
+	add := func(dir string, r run) {
+		if byFolder[dir] == nil {
+			folders = append(folders, dir)
+		}
+		byFolder[dir] = append(byFolder[dir], r)
+	}
 	for i := range plans {
 		p := &plans[i]
 		if p.IsDir && len(p.Create) == 0 && p.Change != Unchanged {
@@ -433,12 +434,17 @@ func (r *applying) createAll(plans []Plan) {
 				d.Close()
 			}
 		}
-		for _, f := range p.Create {
-			dir := path.Dir(f.Path)
-			if byFolder[dir] == nil {
-				folders = append(folders, dir)
+		for lo := 0; lo < len(p.Create); {
+			dir, hi := parentOf(p.Create[lo].Path), lo+1
+			for hi < len(p.Create) && parentOf(p.Create[hi].Path) == dir {
+				hi++
 			}
-			byFolder[dir] = append(byFolder[dir], f)
+			at := path.Join(p.Path, dir)
+			if p.Create[lo].Path == "" {
+				at = path.Dir(p.Path)
+			}
+			add(at, run{p, lo, hi})
+			lo = hi
 		}
 	}
 	r.inner = map[string]bool{}
@@ -450,8 +456,8 @@ func (r *applying) createAll(plans []Plan) {
 	// Last in, first out: push in reverse so that work goes in order.
 	slices.Reverse(folders)
 	for _, dir := range folders {
-		files := byFolder[dir]
-		r.queue.push(func() { r.folder(dir, files) })
+		runs := byFolder[dir]
+		r.queue.push(func() { r.folder(dir, runs) })
 	}
 	jobs := r.Jobs
 	if jobs <= 0 {
@@ -459,6 +465,35 @@ func (r *applying) createAll(plans []Plan) {
 	}
 	r.queue.run(jobs)
 }
+
+// run is some of a plan's new files, side by side in one folder.
+type run struct {
+	p      *Plan
+	lo, hi int
+}
+
+// createFile is one file to be checked out.
+type createFile struct {
+	path   string // relative to the repository
+	digest object.Digest
+	exec   bool
+}
+
+func createFiles(runs []run) []createFile {
+	n := 0
+	for _, r := range runs {
+		n += r.hi - r.lo
+	}
+	files := make([]createFile, 0, n)
+	for _, r := range runs {
+		for _, f := range r.p.Create[r.lo:r.hi] {
+			files = append(files, createFile{path.Join(r.p.Path, f.Path), f.Digest, r.p.Exec && !r.p.IsDir})
+		}
+	}
+	return files
+}
+
+func parentOf(p string) string { return p[:max(0, strings.LastIndexByte(p, '/'))] }
 
 // A folder that is new is filled in staging and placed whole, which spares a
 // rename a file. Of a very large one too much would be lost if the process
@@ -469,10 +504,11 @@ const (
 )
 
 // folder makes one folder and the files in it.
-func (r *applying) folder(rel string, files []CreateFile) {
+func (r *applying) folder(rel string, runs []run) {
 	if r.ctx.Err() != nil {
 		return
 	}
+	files := createFiles(runs)
 	if !r.inner[rel] && len(files) >= wholeLeast && len(files) <= wholeMost && disk.CanPlaceFolders {
 		if _, err := r.Root.LstatPath(rel); errors.Is(err, fs.ErrNotExist) {
 			r.wholeFolder(rel, files)
@@ -487,15 +523,15 @@ func (r *applying) folder(rel string, files []CreateFile) {
 	r.fill(dir, files, r.replace, func(recs []Record) { r.remember(rel, recs) })
 }
 
-func (r *applying) failAll(files []CreateFile, err error) {
+func (r *applying) failAll(files []createFile, err error) {
 	for _, f := range files {
-		r.fail(f.Path, f.Digest, err)
+		r.fail(f.path, f.digest, err)
 	}
 }
 
 // wholeFolder makes a new folder in staging and gives it its name when it is
 // complete.
-func (r *applying) wholeFolder(rel string, files []CreateFile) {
+func (r *applying) wholeFolder(rel string, files []createFile) {
 	name := "f" + r.Staging.Next()
 	dir, err := r.Staging.Folder(name, 0o777)
 	if err != nil {
@@ -531,14 +567,14 @@ func (r *applying) wholeFolder(rel string, files []CreateFile) {
 }
 
 // again checks out, one by one, the files that went well in staging.
-func (r *applying) again(rel string, files []CreateFile, went []Record) {
+func (r *applying) again(rel string, files []createFile, went []Record) {
 	names := make(map[string]bool, len(went))
 	for _, rec := range went {
 		names[rec.Name] = true
 	}
-	var todo []CreateFile
+	var todo []createFile
 	for _, f := range files {
-		if names[path.Base(f.Path)] {
+		if names[path.Base(f.path)] {
 			todo = append(todo, f)
 		}
 	}
@@ -570,7 +606,7 @@ func (r *applying) replace(to cache.Target, d object.Digest, rel string, shard i
 
 // fill makes files in dir, which it owns, in slices, and hands what to
 // remember to done.
-func (r *applying) fill(dir *disk.Dir, files []CreateFile, create creator, done func([]Record)) {
+func (r *applying) fill(dir *disk.Dir, files []createFile, create creator, done func([]Record)) {
 	if len(files) == 0 {
 		dir.Close()
 		return
@@ -596,7 +632,7 @@ func (r *applying) fill(dir *disk.Dir, files []CreateFile, create creator, done 
 }
 
 // files checks out files into one folder and returns what to remember.
-func (r *applying) files(dir *disk.Dir, files []CreateFile, shard int, create creator) []Record {
+func (r *applying) files(dir *disk.Dir, files []createFile, shard int, create creator) []Record {
 	records := make([]Record, 0, len(files))
 	for _, f := range files {
 		if r.ctx.Err() != nil {
@@ -604,7 +640,7 @@ func (r *applying) files(dir *disk.Dir, files []CreateFile, shard int, create cr
 		}
 		rec, err := r.file(dir, f, shard, create)
 		if err != nil {
-			r.fail(f.Path, f.Digest, err)
+			r.fail(f.path, f.digest, err)
 			continue
 		}
 		records = append(records, rec)
@@ -618,13 +654,13 @@ func (r *applying) files(dir *disk.Dir, files []CreateFile, shard int, create cr
 	return records
 }
 
-func (r *applying) file(dir *disk.Dir, f CreateFile, shard int, create creator) (Record, error) {
-	name := path.Base(f.Path)
+func (r *applying) file(dir *disk.Dir, f createFile, shard int, create creator) (Record, error) {
+	name := path.Base(f.path)
 	var tick func(int64)
 	if r.Task != nil {
 		tick = func(n int64) { r.Task.Add(0, n) }
 	}
-	link, err := create(cache.Target{Dir: dir, Name: name, Exec: f.Exec}, f.Digest, f.Path, shard, tick)
+	link, err := create(cache.Target{Dir: dir, Name: name, Exec: f.exec}, f.digest, f.path, shard, tick)
 	if err != nil {
 		return Record{}, err
 	}
@@ -637,7 +673,7 @@ func (r *applying) file(dir *disk.Dir, f CreateFile, shard int, create creator) 
 	if err != nil {
 		return Record{}, err
 	}
-	return Record{Name: name, Stat: st, Digest: f.Digest}, nil
+	return Record{Name: name, Stat: st, Digest: f.digest}, nil
 }
 
 // gathering joins the records of a folder's slices.

@@ -88,7 +88,7 @@ func TestMakePlan(t *testing.T) {
 			p := index.MakePlan(want, have, c.relink)
 			var create, losing []string
 			for _, f := range p.Create {
-				create = append(create, f.Path)
+				create = append(create, filepath.Join("o", f.Path))
 			}
 			for _, f := range p.Losing {
 				losing = append(losing, f.Path)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/cairndata/cairn/pkg/cache"
@@ -293,12 +292,22 @@ func (r *Repo) relinkAdds(ctx context.Context, adds []*addition) error {
 		if a.tree == nil {
 			continue
 		}
-		p := index.Plan{Path: a.rel, IsDir: a.tree.IsDir, Change: index.Modified}
-		for _, f := range r.filesOf(a.tree) {
-			rel := strings.TrimPrefix(strings.TrimPrefix(f.Path, a.rel), "/")
-			inPart := a.under == "" || rel == a.under || strings.HasPrefix(rel, a.under+"/")
-			if inPart && (all || slices.Contains(a.tree.Links, rel)) {
-				p.Create = append(p.Create, f)
+		p := index.Plan{Path: a.rel, IsDir: a.tree.IsDir, Exec: a.tree.Exec, Change: index.Modified}
+		files := object.Manifest{{Digest: a.tree.Digest, Size: a.tree.Size}}
+		if a.tree.IsDir {
+			files = a.tree.Files.Under(a.under)
+		}
+		if all {
+			p.Create = files
+		} else if len(a.tree.Links) > 0 {
+			links := make(map[string]bool, len(a.tree.Links))
+			for _, l := range a.tree.Links {
+				links[l] = true
+			}
+			for _, f := range files {
+				if links[f.Path] {
+					p.Create = append(p.Create, f)
+				}
 			}
 		}
 		if len(p.Create) > 0 {
@@ -313,18 +322,6 @@ func (r *Repo) relinkAdds(ctx context.Context, adds []*addition) error {
 		err = done.Err()
 	}
 	return err
-}
-
-// filesOf lists a tree's files with their paths in the repository.
-func (r *Repo) filesOf(t *index.Tree) []index.CreateFile {
-	if !t.IsDir {
-		return []index.CreateFile{{Path: t.Path, Digest: t.Digest, Size: t.Size, Exec: t.Exec}}
-	}
-	files := make([]index.CreateFile, len(t.Files))
-	for i, f := range t.Files {
-		files[i] = index.CreateFile{Path: path.Join(t.Path, f.Path), Digest: f.Digest, Size: f.Size}
-	}
-	return files
 }
 
 // finishAdds writes the pointer files and then, for data in the workspace,

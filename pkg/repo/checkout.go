@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -136,9 +137,9 @@ func (r *Repo) nothingRecorded(t Target, o CheckoutOptions, bad *failures) {
 func setTotals(task progress.Task, plans []index.Plan) {
 	var items, bytes int64
 	for _, p := range plans {
-		for _, f := range p.Create {
+		for i := range p.Create {
 			items++
-			bytes += max(f.Size, 0)
+			bytes += max(p.Create[i].Size, 0)
 		}
 	}
 	task.SetTotal(items, bytes)
@@ -222,7 +223,7 @@ func (r *Repo) keepWhole(ctx context.Context, plans []index.Plan, o CheckoutOpti
 	if err != nil {
 		return nil, err
 	}
-	lacks := func(f index.CreateFile) bool {
+	lacks := func(f object.File) bool {
 		_, ok := have[f.Digest]
 		return !ok
 	}
@@ -235,7 +236,7 @@ func (r *Repo) keepWhole(ctx context.Context, plans []index.Plan, o CheckoutOpti
 		case !o.AllowMissing:
 			bad.add(p.Path, errs.New(errs.NotFound, "'%s' is not in the cache", p.Create[i].Digest))
 		default:
-			p.Create = slices.DeleteFunc(p.Create, lacks)
+			p.Create = slices.DeleteFunc(slices.Clone(p.Create), lacks)
 			if len(p.Create)+len(p.Remove) > 0 {
 				kept = append(kept, p)
 			}
@@ -276,7 +277,7 @@ func withoutEmptied(p index.Plan) []object.File {
 	}
 	filled := map[string]bool{}
 	for _, c := range p.Create {
-		filled[c.Path] = true
+		filled[path.Join(p.Path, c.Path)] = true
 	}
 	return slices.DeleteFunc(slices.Clone(p.Losing), func(f object.File) bool { return f.Size == 0 && filled[f.Path] })
 }
