@@ -8,6 +8,7 @@ import (
 )
 
 func main() {
+	governMemory()
 	cli.NoProfile()
 	ctx, stop := cli.Signals()
 	code := cli.Main(ctx, cli.OSEnv())
