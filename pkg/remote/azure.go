@@ -451,12 +451,12 @@ func (p *azureParts) lost(ctx context.Context, failed error) error {
 func (p *azureParts) Abort(context.Context) error { return nil }
 
 func (b *azureBackend) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
-	return b.list(ctx, prefix, "")
+	return b.ListBy(ctx, prefix, false, onlyOnce)
 }
 
 // ListVersions yields the current versions with their ids.
 func (b *azureBackend) ListVersions(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
-	return b.list(ctx, prefix, "versions")
+	return b.ListBy(ctx, prefix, true, onlyOnce)
 }
 
 // azurePage is a page of a listing.
@@ -481,44 +481,41 @@ type azurePage struct {
 	NextMarker string
 }
 
-func (b *azureBackend) list(ctx context.Context, prefix, include string) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
+// ListBy is List or ListVersions, a page a step.
+func (b *azureBackend) ListBy(ctx context.Context, prefix string, versions bool, step Step) iter.Seq2[Entry, error] {
+	return listPages(ctx, b.where, step, func(ctx context.Context, token string) ([]Entry, string, error) {
 		q := url.Values{"restype": {"container"}, "comp": {"list"}, "maxresults": {strconv.Itoa(azurePageSize)}, "prefix": {b.o.prefix + prefix}}
-		if include != "" {
-			q.Set("include", include)
+		if versions {
+			q.Set("include", "versions")
 		}
-		for {
-			page, err := b.page(ctx, q)
-			if err != nil {
-				yield(Entry{}, err)
-				return
-			}
-			for i := range page.Blobs.Blob {
-				o := &page.Blobs.Blob[i]
-				name := o.Name.Text
-				if o.Name.Encoded {
-					if name, err = url.PathUnescape(name); err != nil {
-						continue // no key of ours
-					}
-				}
-				key, ok := strings.CutPrefix(name, b.o.prefix)
-				if !ok || !strings.HasPrefix(key, prefix) || key == "" || strings.HasSuffix(key, "/") || o.Properties.ResourceType == "directory" {
-					continue
-				}
-				if include != "" && o.VersionID != "" && o.Current != "true" {
-					continue
-				}
-				at, _ := http.ParseTime(o.Properties.Modified) // zero if it is not there
-				if !yield(Entry{Key: key, Size: o.Properties.Length, Meta: Meta{ETag: strings.Trim(o.Properties.ETag, `"`), VersionID: o.VersionID, ModTime: at}}, nil) {
-					return
-				}
-			}
-			if page.NextMarker == "" {
-				return
-			}
-			q.Set("marker", page.NextMarker)
+		if token != "" {
+			q.Set("marker", token)
 		}
-	}
+		page, err := b.page(ctx, q)
+		if err != nil {
+			return nil, "", err
+		}
+		found := make([]Entry, 0, len(page.Blobs.Blob))
+		for i := range page.Blobs.Blob {
+			o := &page.Blobs.Blob[i]
+			name := o.Name.Text
+			if o.Name.Encoded {
+				if name, err = url.PathUnescape(name); err != nil {
+					continue // no key of ours
+				}
+			}
+			key, ok := strings.CutPrefix(name, b.o.prefix)
+			if !ok || !strings.HasPrefix(key, prefix) || key == "" || strings.HasSuffix(key, "/") || o.Properties.ResourceType == "directory" {
+				continue
+			}
+			if versions && o.VersionID != "" && o.Current != "true" {
+				continue
+			}
+			at, _ := http.ParseTime(o.Properties.Modified) // zero if it is not there
+			found = append(found, Entry{Key: key, Size: o.Properties.Length, Meta: Meta{ETag: strings.Trim(o.Properties.ETag, `"`), VersionID: o.VersionID, ModTime: at}})
+		}
+		return found, page.NextMarker, nil
+	})
 }
 
 func (b *azureBackend) page(ctx context.Context, q url.Values) (*azurePage, error) {

@@ -127,6 +127,53 @@ type Versioned interface {
 	ListVersions(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 }
 
+// Step does f, which is one request and may be done again.
+type Step func(ctx context.Context, f func(ctx context.Context) error) error
+
+// StepLister is what a Backend has besides (see [As]) if its listings take many
+// requests, each of which can be tried again by itself: what is listed again
+// from its start does not come to an end on a bad line.
+type StepLister interface {
+	// ListBy is List, or ListVersions if versions is set, with each request
+	// done by step.
+	ListBy(ctx context.Context, prefix string, versions bool, step Step) iter.Seq2[Entry, error]
+}
+
+// onlyOnce is the Step of a List that nobody is patient with.
+func onlyOnce(ctx context.Context, f func(ctx context.Context) error) error { return f(ctx) }
+
+// listPages yields what comes in pages. get asks for the page that a token
+// names, "" being the first, and returns the token of the next one, "" after
+// the last.
+func listPages(ctx context.Context, where string, step Step, get func(ctx context.Context, token string) ([]Entry, string, error)) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		token := ""
+		for {
+			var page []Entry
+			var next string
+			err := step(ctx, func(ctx context.Context) (err error) {
+				page, next, err = get(ctx, token)
+				return err
+			})
+			if err == nil && next != "" && next == token {
+				err = errs.New(errs.Config, "%s: the server's listing goes in a circle", where)
+			}
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			for _, e := range page {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if token = next; token == "" {
+				return
+			}
+		}
+	}
+}
+
 // Properties are a backend's costs and abilities.
 type Properties struct {
 	object.Properties

@@ -376,43 +376,47 @@ func (b *gcsBackend) checkStored(ctx context.Context, key string, size int64, su
 }
 
 func (b *gcsBackend) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		q := url.Values{"maxResults": {strconv.Itoa(gcsPageSize)}, "prefix": {b.o.prefix + prefix},
-			"fields": {"kind,nextPageToken,items(" + gcsFields + ")"}}
-		for {
-			var page struct {
-				NextPageToken string
-				Items         []gcsObject
-			}
-			err := b.call(ctx, http.MethodGet, b.bucketURL("")+"/o?"+q.Encode(), nil, 0, nil, "storage#objects", &page)
-			if errs.Is(err, errs.NotFound) {
-				err = b.noBucket() // only a bucket can be missing here
-			}
-			if err != nil {
-				yield(Entry{}, err)
-				return
-			}
-			for i := range page.Items {
-				// A folder that a console made is a key with a slash at its end.
-				if name := page.Items[i].Name; strings.HasSuffix(name, "/") || !strings.HasPrefix(name, b.o.prefix+prefix) {
-					continue
-				}
-				e, err := b.entry(&page.Items[i])
-				if !yield(e, err) || err != nil {
-					return
-				}
-			}
-			if page.NextPageToken == "" {
-				return
-			}
-			q.Set("pageToken", page.NextPageToken)
-		}
-	}
+	return b.ListBy(ctx, prefix, false, onlyOnce)
 }
 
 // ListVersions is List: what it yields are the live generations.
 func (b *gcsBackend) ListVersions(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
 	return b.List(ctx, prefix)
+}
+
+// ListBy is List, a page a step.
+func (b *gcsBackend) ListBy(ctx context.Context, prefix string, _ bool, step Step) iter.Seq2[Entry, error] {
+	return listPages(ctx, b.where, step, func(ctx context.Context, token string) ([]Entry, string, error) {
+		q := url.Values{"maxResults": {strconv.Itoa(gcsPageSize)}, "prefix": {b.o.prefix + prefix},
+			"fields": {"kind,nextPageToken,items(" + gcsFields + ")"}}
+		if token != "" {
+			q.Set("pageToken", token)
+		}
+		var page struct {
+			NextPageToken string
+			Items         []gcsObject
+		}
+		err := b.call(ctx, http.MethodGet, b.bucketURL("")+"/o?"+q.Encode(), nil, 0, nil, "storage#objects", &page)
+		if errs.Is(err, errs.NotFound) {
+			err = b.noBucket() // only a bucket can be missing here
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		found := make([]Entry, 0, len(page.Items))
+		for i := range page.Items {
+			// A folder that a console made is a key with a slash at its end.
+			if name := page.Items[i].Name; strings.HasSuffix(name, "/") || !strings.HasPrefix(name, b.o.prefix+prefix) {
+				continue
+			}
+			e, err := b.entry(&page.Items[i])
+			if err != nil {
+				return nil, "", err
+			}
+			found = append(found, e)
+		}
+		return found, page.NextPageToken, nil
+	})
 }
 
 // Delete removes keys a hundred at a time, or one by one where the server

@@ -70,6 +70,7 @@ func newWebClient(c Config, env Env, o *webOptions) (*webClient, error) {
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConnsPerHost:   w.jobs + 4,
 		ForceAttemptHTTP2:     true,
+		HTTP2:                 pings(o.read),
 		DisableCompression:    true, // stored bytes are wanted, and their length
 		ReadBufferSize:        webBuffer,
 		WriteBufferSize:       webBuffer,
@@ -80,6 +81,14 @@ func newWebClient(c Config, env Env, o *webOptions) (*webClient, error) {
 	}
 	w.http = &http.Client{Transport: idleCloser{rt, t}, CheckRedirect: w.redirect}
 	return w, nil
+}
+
+// pings ask a connection of HTTP/2 that has been silent whether it is alive. All
+// requests share it, so that each try would wait for a dead one.
+func pings(silence time.Duration) *http.HTTP2Config {
+	const most = 15 * time.Second
+	wait := min(most, silence/3)
+	return &http.HTTP2Config{SendPingTimeout: wait, PingTimeout: wait}
 }
 
 // idleCloser lets the client close the connections below.

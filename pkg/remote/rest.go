@@ -56,6 +56,7 @@ func newRESTClient(c Config, where string, jobs int, connect, read time.Duration
 		MaxIdleConnsPerHost:   jobs + 4,
 		IdleConnTimeout:       90 * time.Second,
 		ForceAttemptHTTP2:     true,
+		HTTP2:                 pings(or(read)),
 		DisableCompression:    true, // stored bytes are wanted, and lengths
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
 	}

@@ -216,7 +216,15 @@ func (r *retrier) put(ctx context.Context, src io.Reader, put func(context.Conte
 }
 
 func (r *retrier) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	if l, ok := As[StepLister](r.b); ok {
+		return l.ListBy(ctx, prefix, false, r.step)
+	}
 	return r.list(ctx, func(ctx context.Context) iter.Seq2[Entry, error] { return r.b.List(ctx, prefix) })
+}
+
+// step is a Step with patience.
+func (r *retrier) step(ctx context.Context, f func(ctx context.Context) error) error {
+	return r.do(ctx, func(ctx context.Context, _ *watch) error { return f(ctx) })
 }
 
 // list begins again after a failure and leaves out what it yielded before.
@@ -428,6 +436,9 @@ func (r versionRetrier) DescribeVersion(ctx context.Context, key, version string
 }
 
 func (r versionRetrier) ListVersions(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	if l, ok := As[StepLister](r.retrier.b); ok {
+		return l.ListBy(ctx, prefix, true, r.step)
+	}
 	return r.list(ctx, func(ctx context.Context) iter.Seq2[Entry, error] { return r.b.ListVersions(ctx, prefix) })
 }
 

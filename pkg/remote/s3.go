@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -146,6 +147,7 @@ func (b *s3Backend) httpClient() (*awshttp.BuildableClient, error) {
 		WithTransportOptions(func(t *http.Transport) {
 			t.TLSHandshakeTimeout = or(b.o.connect)
 			t.ResponseHeaderTimeout = or(b.o.read)
+			t.HTTP2 = pings(or(b.o.read))
 			t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, b.jobs+4
 			if t.TLSClientConfig == nil {
 				t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -690,87 +692,101 @@ func (g listGuard) Do(req *http.Request) (*http.Response, error) {
 }
 
 func (b *s3Backend) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		full := b.o.prefix + prefix
-		var next *string
-		for {
-			var page []types.Object
-			var err error
-			if page, next, err = b.listPage(ctx, &full, next); err != nil {
-				if err = b.translate(err); errs.Is(err, errs.NotFound) {
-					err = b.noBucket() // only a bucket can be missing here
-				}
-				yield(Entry{}, err)
-				return
-			}
-			for _, o := range page {
-				key, ok := strings.CutPrefix(aws.ToString(o.Key), b.o.prefix)
-				// A folder that a console made is a key with a slash at its end.
-				if !ok || !strings.HasPrefix(key, prefix) || key == "" || strings.HasSuffix(key, "/") {
-					continue
-				}
-				if !yield(Entry{Key: key, Size: aws.ToInt64(o.Size), Meta: s3Meta(o.ETag, nil, o.LastModified)}, nil) {
-					return
-				}
-			}
-			if next == nil {
-				return
-			}
-		}
-	}
-}
-
-// listPage asks for a page of keys, and says where the next one starts: nil
-// after the last.
-func (b *s3Backend) listPage(ctx context.Context, prefix, from *string) ([]types.Object, *string, error) {
-	if !b.o.legacyLst {
-		out, err := b.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.o.bucket, Prefix: prefix,
-			MaxKeys: aws.Int32(s3PageSize), ContinuationToken: from})
-		if err != nil {
-			return nil, nil, err
-		}
-		return out.Contents, out.NextContinuationToken, nil
-	}
-	out, err := b.client.ListObjects(ctx, &s3.ListObjectsInput{Bucket: &b.o.bucket, Prefix: prefix,
-		MaxKeys: aws.Int32(s3PageSize), Marker: from})
-	if err != nil {
-		return nil, nil, err
-	}
-	next := out.NextMarker
-	if n := len(out.Contents); next == nil && n > 0 && aws.ToBool(out.IsTruncated) {
-		next = out.Contents[n-1].Key // S3 names it only for listings with a delimiter
-	}
-	return out.Contents, next, nil
+	return b.ListBy(ctx, prefix, false, onlyOnce)
 }
 
 // ListVersions yields the latest version of each key.
 func (b *s3Backend) ListVersions(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		full := b.o.prefix + prefix
-		in := &s3.ListObjectVersionsInput{Bucket: &b.o.bucket, Prefix: &full, MaxKeys: aws.Int32(s3PageSize)}
-		for {
-			page, err := b.client.ListObjectVersions(ctx, in)
-			if err != nil {
-				if err = b.translate(err); errs.Is(err, errs.NotFound) {
-					err = b.noBucket()
-				}
-				yield(Entry{}, err)
-				return
+	return b.ListBy(ctx, prefix, true, onlyOnce)
+}
+
+// ListBy is List or ListVersions, a page a step.
+func (b *s3Backend) ListBy(ctx context.Context, prefix string, versions bool, step Step) iter.Seq2[Entry, error] {
+	full := b.o.prefix + prefix
+	get := b.listPage
+	if versions {
+		get = b.versionsPage()
+	}
+	return listPages(ctx, b.where, step, func(ctx context.Context, token string) ([]Entry, string, error) {
+		page, next, err := get(ctx, full, token)
+		if err != nil {
+			if err = b.translate(err); errs.Is(err, errs.NotFound) {
+				err = b.noBucket() // only a bucket can be missing here
 			}
-			for _, v := range page.Versions {
-				key, ok := strings.CutPrefix(aws.ToString(v.Key), b.o.prefix)
-				if !ok || !strings.HasPrefix(key, prefix) || key == "" || strings.HasSuffix(key, "/") || !aws.ToBool(v.IsLatest) {
-					continue
-				}
-				if !yield(Entry{Key: key, Size: aws.ToInt64(v.Size), Meta: s3Meta(v.ETag, v.VersionId, v.LastModified)}, nil) {
-					return
-				}
-			}
-			if !aws.ToBool(page.IsTruncated) {
-				return
-			}
-			in.KeyMarker, in.VersionIdMarker = page.NextKeyMarker, page.NextVersionIdMarker
+			return nil, "", err
 		}
+		return slices.DeleteFunc(page, func(e Entry) bool {
+			// A folder that a console made is a key with a slash at its end.
+			return !strings.HasPrefix(e.Key, prefix) || e.Key == "" || strings.HasSuffix(e.Key, "/")
+		}), next, nil
+	})
+}
+
+// listed adds a key of the bucket to a page, if it is below the prefix.
+func (b *s3Backend) listed(page []Entry, key *string, size *int64, m Meta) []Entry {
+	if k, ok := strings.CutPrefix(aws.ToString(key), b.o.prefix); ok {
+		page = append(page, Entry{Key: k, Size: aws.ToInt64(size), Meta: m})
+	}
+	return page
+}
+
+// listPage asks for a page of keys, and says where the next one starts: ""
+// after the last.
+func (b *s3Backend) listPage(ctx context.Context, prefix, from string) (page []Entry, next string, err error) {
+	var token *string
+	if from != "" {
+		token = &from
+	}
+	if !b.o.legacyLst {
+		out, err := b.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.o.bucket, Prefix: &prefix,
+			MaxKeys: aws.Int32(s3PageSize), ContinuationToken: token})
+		if err != nil {
+			return nil, "", err
+		}
+		for _, o := range out.Contents {
+			page = b.listed(page, o.Key, o.Size, s3Meta(o.ETag, nil, o.LastModified))
+		}
+		return page, aws.ToString(out.NextContinuationToken), nil
+	}
+	out, err := b.client.ListObjects(ctx, &s3.ListObjectsInput{Bucket: &b.o.bucket, Prefix: &prefix,
+		MaxKeys: aws.Int32(s3PageSize), Marker: token})
+	if err != nil {
+		return nil, "", err
+	}
+	for _, o := range out.Contents {
+		page = b.listed(page, o.Key, o.Size, s3Meta(o.ETag, nil, o.LastModified))
+	}
+	next = aws.ToString(out.NextMarker)
+	if n := len(out.Contents); next == "" && n > 0 && aws.ToBool(out.IsTruncated) {
+		next = aws.ToString(out.Contents[n-1].Key) // S3 names it only for listings with a delimiter
+	}
+	return page, next, nil
+}
+
+// versionsPage is listPage of the latest versions. Where a page starts takes two
+// names there, so that it is for one listing.
+func (b *s3Backend) versionsPage() func(ctx context.Context, prefix, from string) ([]Entry, string, error) {
+	starts := map[string]*s3.ListObjectVersionsOutput{}
+	return func(ctx context.Context, prefix, from string) (page []Entry, next string, err error) {
+		in := &s3.ListObjectVersionsInput{Bucket: &b.o.bucket, Prefix: &prefix, MaxKeys: aws.Int32(s3PageSize)}
+		if at := starts[from]; at != nil {
+			in.KeyMarker, in.VersionIdMarker = at.NextKeyMarker, at.NextVersionIdMarker
+		}
+		out, err := b.client.ListObjectVersions(ctx, in)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, v := range out.Versions {
+			if aws.ToBool(v.IsLatest) {
+				page = b.listed(page, v.Key, v.Size, s3Meta(v.ETag, v.VersionId, v.LastModified))
+			}
+		}
+		if aws.ToBool(out.IsTruncated) {
+			next = aws.ToString(out.NextKeyMarker) + "\x00" + aws.ToString(out.NextVersionIdMarker)
+			clear(starts)
+			starts[next] = out
+		}
+		return page, next, nil
 	}
 }
 

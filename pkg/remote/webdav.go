@@ -489,13 +489,18 @@ func (b *davBackend) Delete(ctx context.Context, keys []string) error {
 
 // List walks the folders that hold prefix, several at a time.
 func (b *davBackend) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	return b.ListBy(ctx, prefix, false, onlyOnce)
+}
+
+// ListBy is List, a folder a step.
+func (b *davBackend) ListBy(ctx context.Context, prefix string, _ bool, step Step) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		outer := ctx
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		start, _ := path.Split(prefix)
 		found := make(chan Entry, 1024)
-		walk := &davWalk{b: b, prefix: prefix, found: found}
+		walk := &davWalk{b: b, prefix: prefix, step: step, found: found}
 		walk.more = sync.NewCond(&walk.mu)
 		walk.queue = []string{strings.TrimSuffix(start, "/")}
 		walk.open = 1
@@ -525,6 +530,7 @@ func (b *davBackend) List(ctx context.Context, prefix string) iter.Seq2[Entry, e
 type davWalk struct {
 	b      *davBackend
 	prefix string
+	step   Step
 	found  chan<- Entry
 
 	mu    sync.Mutex
@@ -559,7 +565,7 @@ func (w *davWalk) run(ctx context.Context) error {
 		dir := w.queue[len(w.queue)-1]
 		w.queue = w.queue[:len(w.queue)-1]
 		w.mu.Unlock()
-		err := w.list(ctx, dir)
+		err := w.enter(ctx, dir)
 		w.mu.Lock()
 		w.open--
 		w.mu.Unlock()
@@ -570,8 +576,39 @@ func (w *davWalk) run(ctx context.Context) error {
 	}
 }
 
+// davContent is what lies in a folder, of what the listing is of.
+type davContent struct {
+	files   []Entry
+	folders []string // keys
+}
+
+// enter lists one folder and passes on what lies in it.
+func (w *davWalk) enter(ctx context.Context, dir string) error {
+	var in *davContent
+	err := w.step(ctx, func(ctx context.Context) error {
+		in = &davContent{}
+		return w.list(ctx, dir, in)
+	})
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	w.queue = append(w.queue, in.folders...)
+	w.open += len(in.folders)
+	w.mu.Unlock()
+	w.more.Broadcast()
+	for _, e := range in.files {
+		select {
+		case w.found <- e:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // list lists one folder. One that is not there holds nothing.
-func (w *davWalk) list(ctx context.Context, dir string) error {
+func (w *davWalk) list(ctx context.Context, dir string, in *davContent) error {
 	b := w.b
 	resp, err := b.propfind(ctx, b.w.requestTo(ctx, "PROPFIND", b.w.target(dir, true), nil), "1")
 	if errs.Is(err, errs.NotFound) {
@@ -589,7 +626,7 @@ func (w *davWalk) list(ctx context.Context, dir string) error {
 		if !ok {
 			return errs.New(errs.Config, "%s: the listing of a folder holds the address %q, which is not in it", b.w.where, e.path)
 		}
-		return w.add(ctx, dir, name, e)
+		return w.add(ctx, dir, name, e, in)
 	}
 	err = parseMultistatus(resp.Body, func(e davEntry) error {
 		e.path = strings.TrimSuffix(e.path, "/")
@@ -646,7 +683,7 @@ func davSelf(asked string, list []davEntry) (self string, rest []davEntry) {
 var errNoFolder = errors.New("no folder")
 
 // add takes one name of a folder.
-func (w *davWalk) add(ctx context.Context, dir, name string, e davEntry) error {
+func (w *davWalk) add(ctx context.Context, dir, name string, e davEntry, in *davContent) error {
 	key := name
 	if dir != "" {
 		key = dir + "/" + name
@@ -660,11 +697,7 @@ func (w *davWalk) add(ctx context.Context, dir, name string, e davEntry) error {
 		if strings.Count(key, "/") > davDepth {
 			return errs.New(errs.Config, "%s: folders lie more than %d deep", w.b.w.where, davDepth)
 		}
-		w.mu.Lock()
-		w.queue = append(w.queue, key)
-		w.open++
-		w.mu.Unlock()
-		w.more.Signal()
+		in.folders = append(in.folders, key)
 		return nil
 	}
 	if !strings.HasPrefix(key, w.prefix) || CheckKey(key) != nil || disk.IsTempName(name) {
@@ -686,10 +719,6 @@ func (w *davWalk) add(ctx context.Context, dir, name string, e davEntry) error {
 		}
 		e.size = size
 	}
-	select {
-	case w.found <- Entry{Key: key, Size: e.size, Meta: e.meta}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	in.files = append(in.files, Entry{Key: key, Size: e.size, Meta: e.meta})
+	return nil
 }

@@ -73,6 +73,9 @@ func (b *davBackend) listingError(ctx context.Context, err error) error {
 		if strings.Contains(syntax.Msg, "unexpected EOF") {
 			return errs.New(errs.Unavailable, "%s: the listing ended early", b.w.where)
 		}
+		if _, begun := errors.AsType[*davBrokenError](err); begun {
+			return errs.New(errs.Unavailable, "%s: a listing came damaged (%w)", b.w.where, syntax)
+		}
 		return b.notDAV(syntax.Error())
 	}
 	if bad, ok := errors.AsType[*davSyntaxError](err); ok && ctx.Err() == nil {
@@ -85,6 +88,12 @@ func (b *davBackend) listingError(ctx context.Context, err error) error {
 type davSyntaxError struct{ msg string }
 
 func (e *davSyntaxError) Error() string { return e.msg }
+
+// davBrokenError is XML that was a listing up to some place.
+type davBrokenError struct{ err error }
+
+func (e *davBrokenError) Error() string { return e.err.Error() }
+func (e *davBrokenError) Unwrap() error { return e.err }
 
 // davResponse is the response element, of whatever namespace prefix.
 type davResponse struct {
@@ -121,6 +130,9 @@ func parseMultistatus(r io.Reader, f func(davEntry) error) error {
 			return &davSyntaxError{"the listing is empty"}
 		}
 		if err != nil {
+			if depth > 0 {
+				err = &davBrokenError{err}
+			}
 			return err
 		}
 		switch t := t.(type) {
@@ -134,13 +146,13 @@ func parseMultistatus(r io.Reader, f func(davEntry) error) error {
 			}
 			if t.Name.Space != "DAV:" || t.Name.Local != "response" {
 				if err := d.Skip(); err != nil {
-					return err
+					return &davBrokenError{err}
 				}
 				continue
 			}
 			var raw davResponse
 			if err := d.DecodeElement(&raw, &t); err != nil {
-				return err
+				return &davBrokenError{err}
 			}
 			e, err := raw.entry()
 			if err != nil {
