@@ -78,6 +78,9 @@ func (d *Dir) fail(op, name string, err error) error {
 
 // Open opens a folder in d. A link in its place is refused.
 func (d *Dir) Open(name string) (*Dir, error) {
+	if err := d.ask("open", name); err != nil {
+		return nil, err
+	}
 	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, d.fail("open", name, notDirIfLink(d.fd, name, err))
@@ -101,6 +104,9 @@ func notDirIfLink(fd int, name string, err error) error {
 
 // Lstat describes a name in d without following it.
 func (d *Dir) Lstat(name string) (Stat, error) {
+	if err := d.ask("lstat", name); err != nil {
+		return Stat{}, err
+	}
 	var st unix.Stat_t
 	for {
 		err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
@@ -121,6 +127,9 @@ func (d *Dir) Exists(name string) bool {
 
 // Stat describes d itself.
 func (d *Dir) Stat() (Stat, error) {
+	if err := d.ask("stat", "."); err != nil {
+		return Stat{}, err
+	}
 	var st unix.Stat_t
 	if err := unix.Fstat(d.fd, &st); err != nil {
 		return Stat{}, d.fail("stat", ".", err)
@@ -156,6 +165,9 @@ func fromUnix(st *unix.Stat_t) Stat {
 // ErrLink; a pipe or device is opened without waiting for its other end and
 // then refused.
 func (d *Dir) OpenFile(name string) (*File, error) {
+	if err := d.ask("openfile", name); err != nil {
+		return nil, err
+	}
 	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, d.fail("open", name, notDirIfLink(d.fd, name, err))
@@ -179,6 +191,9 @@ func (d *Dir) Create(name string, perm fs.FileMode) (*File, error) {
 // OpenAppend opens a plain file of d whose writes go to its end. A link is
 // refused with ErrLink.
 func (d *Dir) OpenAppend(name string) (*File, error) {
+	if err := d.ask("openfile", name); err != nil {
+		return nil, err
+	}
 	fd, err := openat(d.fd, name, unix.O_WRONLY|unix.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, d.fail("open", name, notDirIfLink(d.fd, name, err))
@@ -236,6 +251,9 @@ func (d *Dir) Symlink(target, name string) error {
 
 // Readlink returns where a symbolic link points.
 func (d *Dir) Readlink(name string) (string, error) {
+	if err := d.ask("readlink", name); err != nil {
+		return "", err
+	}
 	buf := make([]byte, 4096)
 	n, err := unix.Readlinkat(d.fd, name, buf)
 	if err != nil {
@@ -325,6 +343,9 @@ func (f *File) Fd() uintptr { return uintptr(f.fd) }
 
 // Stat describes the open file.
 func (f *File) Stat() (Stat, error) {
+	if err := f.dir.ask("stat", f.name); err != nil {
+		return Stat{}, err
+	}
 	var st unix.Stat_t
 	if err := unix.Fstat(f.fd, &st); err != nil {
 		return Stat{}, f.fail("stat", err)
@@ -334,6 +355,9 @@ func (f *File) Stat() (Stat, error) {
 
 // Read is as in io.Reader.
 func (f *File) Read(p []byte) (int, error) {
+	if err := f.dir.ask("read", f.name); err != nil {
+		return 0, err
+	}
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -354,6 +378,9 @@ func (f *File) Read(p []byte) (int, error) {
 
 // ReadAt is as in io.ReaderAt.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.dir.ask("read", f.name); err != nil {
+		return 0, err
+	}
 	done := 0
 	for done < len(p) {
 		n, err := unix.Pread(f.fd, p[done:], off+int64(done))

@@ -80,6 +80,9 @@ func (d *Dir) plain(op, name string) error {
 
 // Open opens a folder in d. A link in its place is refused.
 func (d *Dir) Open(name string) (*Dir, error) {
+	if err := d.ask("open", name); err != nil {
+		return nil, err
+	}
 	if err := d.plain("open", name); err != nil {
 		return nil, err
 	}
@@ -92,6 +95,9 @@ func (d *Dir) Open(name string) (*Dir, error) {
 
 // Lstat describes a name in d without following it.
 func (d *Dir) Lstat(name string) (Stat, error) {
+	if err := d.ask("lstat", name); err != nil {
+		return Stat{}, err
+	}
 	fi, err := d.root.Lstat(name)
 	if err != nil {
 		return Stat{}, err
@@ -107,6 +113,9 @@ func (d *Dir) Exists(name string) bool {
 
 // Stat describes d itself.
 func (d *Dir) Stat() (Stat, error) {
+	if err := d.ask("stat", "."); err != nil {
+		return Stat{}, err
+	}
 	fi, err := d.root.Stat(".")
 	if err != nil {
 		return Stat{}, err
@@ -128,6 +137,9 @@ func fromInfo(fi fs.FileInfo) Stat {
 
 // ReadDir lists d from its beginning, in the file system's order.
 func (d *Dir) ReadDir() ([]Entry, error) {
+	if err := d.ask("readdir", "."); err != nil {
+		return nil, err
+	}
 	f, err := d.root.Open(".")
 	if err != nil {
 		return nil, err
@@ -144,6 +156,9 @@ func (d *Dir) ReadDir() ([]Entry, error) {
 // OpenFile opens a plain file of d for reading. A link is refused with
 // ErrLink.
 func (d *Dir) OpenFile(name string) (*File, error) {
+	if err := d.ask("openfile", name); err != nil {
+		return nil, err
+	}
 	if err := d.plain("open", name); err != nil {
 		return nil, err
 	}
@@ -169,6 +184,9 @@ func (d *Dir) Create(name string, perm fs.FileMode) (*File, error) {
 // OpenAppend opens a plain file of d whose writes go to its end. A link is
 // refused with ErrLink.
 func (d *Dir) OpenAppend(name string) (*File, error) {
+	if err := d.ask("openfile", name); err != nil {
+		return nil, err
+	}
 	if err := d.plain("open", name); err != nil {
 		return nil, err
 	}
@@ -288,6 +306,9 @@ func (f *File) Fd() uintptr { return f.f.Fd() }
 
 // Stat describes the open file.
 func (f *File) Stat() (Stat, error) {
+	if err := f.dir.ask("stat", f.name); err != nil {
+		return Stat{}, err
+	}
 	fi, err := f.f.Stat()
 	if err != nil {
 		return Stat{}, err

@@ -10,6 +10,9 @@ import (
 
 // ReadDir lists d from its beginning, in the file system's order.
 func (d *Dir) ReadDir() ([]Entry, error) {
+	if err := d.ask("readdir", "."); err != nil {
+		return nil, err
+	}
 	fd, err := openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, d.fail("readdir", ".", err)

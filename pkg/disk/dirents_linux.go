@@ -20,6 +20,9 @@ var direntBufs = sync.Pool{New: func() any { b := make([]byte, direntBuf); retur
 
 // ReadDir lists d from its beginning, in the file system's order.
 func (d *Dir) ReadDir() ([]Entry, error) {
+	if err := d.ask("readdir", "."); err != nil {
+		return nil, err
+	}
 	d.listing.Lock()
 	defer d.listing.Unlock()
 	if _, err := unix.Seek(d.fd, 0, 0); err != nil {

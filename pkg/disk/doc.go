@@ -13,6 +13,6 @@
 // a staging folder whose name carries its host and process number, which
 // [CleanStaging] recognises.
 //
-// Tests inject failures through [Hook]: every operation that changes the disk
-// asks it first.
+// Tests inject failures and count operations through [Hook]: every operation
+// on the disk asks it first.
 package disk

@@ -38,7 +38,18 @@ type Entry struct {
 	Type fs.FileMode
 }
 
-// Hook is asked before each operation that changes the disk; an error takes
-// the operation's place. It exists for tests. Ops are create, write, sync,
-// rename, link, symlink, remove, mkdir, chmod, syncfs.
+// Hook is asked before each operation on the disk; an error takes the
+// operation's place. It exists for tests. Ops that change the disk are create,
+// write, sync, rename, link, symlink, remove, mkdir, chmod, syncfs; those that
+// only look, see [Looks], are open (a folder), openfile, lstat, stat, readdir,
+// readlink, read.
 type Hook func(op, path string) error
+
+// Looks reports whether an operation of a [Hook] leaves the disk as it is.
+func Looks(op string) bool {
+	switch op {
+	case "open", "openfile", "lstat", "stat", "readdir", "readlink", "read":
+		return true
+	}
+	return false
+}

@@ -46,6 +46,8 @@ type Faults struct {
 	Only []string
 	// Match limits both further, to paths that contain the text.
 	Match string
+	// Looks counts the operations that only look, too; without it they pass.
+	Looks bool
 	// Err is the failure; nil is ErrInjected.
 	Err error
 	// Before, if not nil, is called before each operation that is counted,
@@ -140,7 +142,7 @@ func (f *Faults) PowerCut(root string) (n int, err error) {
 }
 
 func (f *Faults) counts(op, path string) bool {
-	if f.Match != "" && !strings.Contains(path, f.Match) {
+	if disk.Looks(op) && !f.Looks || f.Match != "" && !strings.Contains(path, f.Match) {
 		return false
 	}
 	for _, o := range f.Only {
