@@ -79,6 +79,9 @@ func (d *Dir) LstatPath(rel string) (Stat, error) {
 
 // OpenFilePath opens a plain file at a relative path.
 func (d *Dir) OpenFilePath(rel string) (*File, error) {
+	if rel != "." && rel != ".." && rel != "" && !strings.Contains(rel, "/") {
+		return d.OpenFile(rel)
+	}
 	dir, name, err := d.Parent(rel)
 	if err != nil {
 		return nil, err
@@ -105,6 +108,9 @@ func (d *Dir) ReadFile(rel string) ([]byte, error) {
 	defer f.Close()
 	return f.readAll(maxText)
 }
+
+// ReadText is ReadAll with the limit of ReadFile.
+func (f *File) ReadText() ([]byte, error) { return f.readAll(maxText) }
 
 // ReadAll reads the rest of a plain file; anything else than a plain file is
 // errs.Invalid.

@@ -23,12 +23,28 @@ func (r *Repo) IsIgnored(rel string, isDir bool) (bool, error) {
 	return m.Ignored(rel, isDir)
 }
 
+// IgnoreRules returns Git's rules as IsIgnored has them, for who goes through
+// many folders: wrap, which may be nil, makes of the reader of the working tree
+// the one that ignore files are read with. It is as of now.
+func (r *Repo) IgnoreRules(wrap func(ignore.Reader) ignore.Reader) (*ignore.Matcher, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.newMatcher(wrap)
+}
+
 func (r *Repo) ignoreMatcher() (*ignore.Matcher, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.matcher != nil {
 		return r.matcher, nil
 	}
+	var err error
+	r.matcher, err = r.newMatcher(nil)
+	return r.matcher, err
+}
+
+// newMatcher is called with r.mu held.
+func (r *Repo) newMatcher(wrap func(ignore.Reader) ignore.Reader) (*ignore.Matcher, error) {
 	c, err := r.config()
 	if err != nil {
 		return nil, err
@@ -51,8 +67,11 @@ func (r *Repo) ignoreMatcher() (*ignore.Matcher, error) {
 			extra = append(extra, ignore.Source{Name: p, Data: data})
 		}
 	}
-	r.matcher = ignore.New(ignore.Disk(r.dir), ignore.Options{Syntax: ignore.Git, Extra: extra})
-	return r.matcher, nil
+	reader := ignore.Disk(r.dir)
+	if wrap != nil {
+		reader = wrap(reader)
+	}
+	return ignore.New(reader, ignore.Options{Syntax: ignore.Git, Extra: extra}), nil
 }
 
 func (r *Repo) forgetMatcher() {

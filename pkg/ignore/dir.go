@@ -6,8 +6,9 @@ import "strings"
 type Marks uint8
 
 const (
-	hasFile   Marks = 1 << iota // an ignore file
-	isSubrepo                   // an entry .dvc: a repository of its own
+	hasDVCFile Marks = 1 << iota // an ignore file
+	hasGitFile                   // the same of Git
+	isSubrepo                    // an entry .dvc: a repository of its own
 )
 
 // Mark is what an entry of that name means for its folder. Join the marks of
@@ -17,8 +18,10 @@ func Mark(name string) Marks {
 		return 0
 	}
 	switch name {
-	case DVCFile, GitFile:
-		return hasFile
+	case DVCFile:
+		return hasDVCFile
+	case GitFile:
+		return hasGitFile
 	case dvcDir:
 		return isSubrepo
 	}
@@ -183,7 +186,7 @@ func (d *Dir) Child(name string, marks Marks) (*Dir, error) {
 	if len(d.scopes) > 0 {
 		c.inherit(d, name)
 	}
-	if marks&hasFile != 0 {
+	if marks&d.m.mark() != 0 {
 		return c, c.read()
 	}
 	return c, nil

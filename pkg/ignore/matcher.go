@@ -98,6 +98,14 @@ func (m *Matcher) fileName() string {
 	return DVCFile
 }
 
+// mark is the mark of a folder with an ignore file.
+func (m *Matcher) mark() Marks {
+	if m.opts.Syntax == Git {
+		return hasGitFile
+	}
+	return hasDVCFile
+}
+
 // Dir returns the rules for the names in a folder; "" or "." is the root. It
 // need not exist. Errors are those of reading ignore files, and errs.Invalid
 // for what is written in them.
@@ -156,7 +164,7 @@ func (m *Matcher) root() (*Dir, error) {
 func (m *Matcher) enter(parent *Dir, name string) (*Dir, error) {
 	var marks Marks
 	if !parent.ignored && !parent.Match(name, true) {
-		marks = hasFile // reading tells whether it is there
+		marks = m.mark() // reading tells whether it is there
 		if m.opts.Syntax == DVC {
 			is, err := m.reader.Exists(join(parent.Path(), name) + "/" + dvcDir)
 			if err != nil {

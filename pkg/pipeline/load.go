@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/yamlfmt"
@@ -29,6 +30,9 @@ type Options struct {
 	Show func(file string) string
 	// Ignored reports whether .dvcignore hides a file. It may be nil.
 	Ignored func(file string) bool
+	// Read is told each stage file before it is read. It may be nil, and is
+	// called concurrently.
+	Read func(file string)
 }
 
 // Loader reads stage files of a workspace or a commit, each once. It may be
@@ -227,7 +231,7 @@ func (l *Loader) lazy(file string) *lazyFile {
 	defer l.mu.Unlock()
 	f := l.files[file]
 	if f == nil {
-		f = &lazyFile{stages: map[string]*Stage{}, uses: map[string][]Use{}}
+		f = &lazyFile{}
 		l.files[file] = f
 	}
 	return f
@@ -244,6 +248,9 @@ func (l *Loader) open(file string, f *lazyFile) error {
 }
 
 func (l *Loader) read(file string, f *lazyFile) error {
+	if l.opt.Read != nil {
+		l.opt.Read(file)
+	}
 	data, err := l.readStageFile(file)
 	if err != nil {
 		return err
@@ -366,8 +373,14 @@ func (f *lazyFile) stage(name string) (*Stage, error) {
 		return nil, err
 	}
 	f.lock.Fill(s)
+	if f.stages == nil {
+		f.stages = map[string]*Stage{}
+	}
 	f.stages[name] = s
 	if len(e.uses) > 0 {
+		if f.uses == nil {
+			f.uses = map[string][]Use{}
+		}
 		f.uses[name] = e.uses
 	}
 	return s, nil
@@ -423,6 +436,18 @@ func (f *lazyFile) names(name string, glob bool) ([]string, error) {
 	return slices.DeleteFunc(all, func(n string) bool { return !fnmatch(name, n) }), nil
 }
 
+// Put gives the loader the stage of a pointer file, which then is not read. It
+// returns what the loader has of the file, which may be an earlier stage.
+func (l *Loader) Put(file string, s *Stage) (*File, error) {
+	f := l.lazy(file)
+	f.mu.Lock()
+	if !f.opened {
+		f.opened, f.pointer = true, s
+	}
+	f.mu.Unlock()
+	return l.File(file)
+}
+
 // Load reads many stage files, in parallel. The order of the result is that
 // of files. Files and stages that cannot be read are in [Pipeline.Errors];
 // files that do not exist any more are left out.
@@ -430,19 +455,15 @@ func (l *Loader) Load(files iter.Seq[string]) *Pipeline {
 	paths := slices.Collect(files)
 	got := make([]*File, len(paths))
 	failed := make([]error, len(paths))
-	next := make(chan int)
+	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(paths)) {
 		wg.Go(func() {
-			for i := range next {
+			for i := next.Add(1) - 1; i < int64(len(paths)); i = next.Add(1) - 1 {
 				got[i], failed[i] = l.File(paths[i])
 			}
 		})
 	}
-	for i := range paths {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
 	p := &Pipeline{Root: l.opt.Root, show: l.show}
 	for i, f := range got {

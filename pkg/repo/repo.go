@@ -71,6 +71,7 @@ type Repo struct {
 	enrolled bool // the shared cache knows of us
 	stages   *Stages
 	named    namedStages
+	counters stageCounters
 	history  *history
 	imports  *importMemory
 	tips     map[string]tip // what sources of imports answered, by URL and revision

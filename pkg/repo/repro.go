@@ -162,6 +162,7 @@ type repro struct {
 	o        ReproOptions
 	unlock   func() // nil while the repository's lock is free
 	loader   *pipeline.Loader
+	source   *liveFS         // of loader
 	graph    *pipeline.Graph // nil if only the targets are asked for
 	whole    *pipeline.Graph // with what frozen stages need
 	steps    []*step
@@ -281,7 +282,7 @@ func (p *repro) release() {
 
 // plan finds the stages and their order.
 func (p *repro) plan(ctx context.Context) error {
-	p.loader = pipeline.NewLoader(workFS{p.Dir}, p.loaderOptions(p.Ignore))
+	p.loader, p.source = p.workspaceLoader()
 	all := sync.OnceValues(func() (*pipeline.Graph, error) { return p.loadAll(ctx) })
 	stages, err := p.targets(all)
 	if err != nil {
@@ -360,31 +361,10 @@ func (p *repro) targets(all func() (*pipeline.Graph, error)) ([]*pipeline.Stage,
 // loadAll reads all stages of the repository, with the loader that the
 // targets are found with.
 func (p *repro) loadAll(ctx context.Context) (*pipeline.Graph, error) {
-	var files []string
-	span := p.phase("load stages", "stage files")
-	defer span.End()
-	defer func() { span.Add(int64(len(files)), 0) }()
-	err := walkStageFiles(workFS{p.Dir}, p.Ignore, ".", func(file string) (outs []string) {
-		if ctx.Err() != nil {
-			return nil
-		}
-		files = append(files, file)
-		if f, err := p.loader.File(file); err == nil {
-			for _, s := range f.Stages {
-				for _, o := range s.Outs {
-					outs = append(outs, o.RepoPath())
-				}
-			}
-		}
-		return outs
-	})
-	if err == nil {
-		err = ctx.Err()
-	}
+	loaded, err := p.loadWorkspace(ctx, p.loader, p.source, false)
 	if err != nil {
 		return nil, err
 	}
-	loaded := p.loader.Load(slices.Values(files))
 	if len(loaded.Errors) > 0 {
 		return nil, loaded.Errors[0]
 	}

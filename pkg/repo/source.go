@@ -22,7 +22,13 @@ var (
 	_ fs.StatFS     = workFS{}
 )
 
-func (w workFS) Open(name string) (fs.File, error) {
+func (w workFS) Open(name string) (fs.File, error) { return openFile(w, name) }
+
+// openFile opens a file of a file system that reads files whole.
+func openFile(w interface {
+	fs.StatFS
+	fs.ReadFileFS
+}, name string) (fs.File, error) {
 	info, err := w.Stat(name)
 	if err != nil {
 		return nil, err

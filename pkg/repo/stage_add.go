@@ -304,16 +304,12 @@ func keepAnnotations(s, old *pipeline.Stage) {
 // checkGraphWith makes sure that all stages go together when a dvc.yaml has
 // another text, and returns the stage s as that text has it.
 func (r *Repo) checkGraphWith(ctx context.Context, s *pipeline.Stage, text []byte) (*pipeline.Stage, error) {
-	src := patchedFS{workFS{r.Dir}, s.File, text}
-	l := pipeline.NewLoader(src, r.loaderOptions(r.Ignore))
-	files, err := r.stageFiles(ctx, l, src, r.Ignore, r.workspaceSkip())
+	live := &liveFS{workFS: workFS{r.Dir}}
+	l := pipeline.NewLoader(patchedFS{live, s.File, text}, r.liveOptions(live))
+	p, err := r.loadWorkspace(ctx, l, live, true, s.File)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(files, s.File) {
-		files = append(files, s.File)
-	}
-	p := l.Load(slices.Values(files))
 	if len(p.Errors) > 0 {
 		return nil, p.Errors[0]
 	}
@@ -387,7 +383,7 @@ func (r *Repo) ignoreNew(outs []*pipeline.Out, res *StageAddResult) error {
 
 // patchedFS is a workspace in which one file has another text.
 type patchedFS struct {
-	workFS
+	*liveFS
 	file string
 	text []byte
 }
@@ -396,11 +392,11 @@ func (p patchedFS) ReadFile(name string) ([]byte, error) {
 	if name == p.file {
 		return p.text, nil
 	}
-	return p.workFS.ReadFile(name)
+	return p.liveFS.ReadFile(name)
 }
 
 func (p patchedFS) Stat(name string) (fs.FileInfo, error) {
-	info, err := p.workFS.Stat(name)
+	info, err := p.liveFS.Stat(name)
 	if name == p.file && errors.Is(err, fs.ErrNotExist) {
 		return workInfo{path.Base(name), disk.Stat{Mode: 0o644, Size: int64(len(p.text))}}, nil
 	}

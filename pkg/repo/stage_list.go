@@ -39,8 +39,8 @@ type StageInfo struct {
 // StageList describes stages. Unless Fail is set, stage files that cannot be
 // read are left out where all or many are asked for, as with DVC.
 func (r *Repo) StageList(ctx context.Context, o StageListOptions) ([]StageInfo, error) {
-	l := pipeline.NewLoader(workFS{r.Dir}, r.loaderOptions(r.Ignore))
-	all := func() (*pipeline.Graph, error) { return r.lenientGraph(ctx, l, o.Fail) }
+	l, src := r.workspaceLoader()
+	all := func() (*pipeline.Graph, error) { return r.lenientGraph(ctx, l, src, o.Fail) }
 	var stages []*pipeline.Stage
 	if o.All {
 		g, err := all()
@@ -74,12 +74,11 @@ func (r *Repo) StageList(ctx context.Context, o StageListOptions) ([]StageInfo, 
 
 // lenientGraph connects the stages of all files that can be read. Stages that
 // do not go together are listed without edges.
-func (r *Repo) lenientGraph(ctx context.Context, l *pipeline.Loader, fail bool) (*pipeline.Graph, error) {
-	files, err := r.stageFiles(ctx, l, workFS{r.Dir}, r.Ignore, r.workspaceSkip())
+func (r *Repo) lenientGraph(ctx context.Context, l *pipeline.Loader, src *liveFS, fail bool) (*pipeline.Graph, error) {
+	p, err := r.loadWorkspace(ctx, l, src, true)
 	if err != nil {
 		return nil, err
 	}
-	p := l.Load(slices.Values(files))
 	if len(p.Errors) > 0 {
 		if fail {
 			return nil, p.Errors[0]

@@ -23,15 +23,9 @@ import (
 // walkStageFiles calls visit for every stage file below start, folders in
 // order, a folder's files before those of its sub-folders. visit returns the
 // paths of outs that are declared there: no folder of an out is entered,
-// since what lies in it is data.
-func walkStageFiles(src fs.FS, m *ignore.Matcher, start string, visit func(file string) (outs []string)) error {
-	return walkUnskipped(src, m, start, nil, visit)
-}
-
-// walkUnskipped is walkStageFiles that leaves out what skip, which may be nil,
-// says: what Git ignores, such as packages that came with an installed
-// program, is no stage file of ours.
-func walkUnskipped(src fs.FS, m *ignore.Matcher, start string, skip func(rel string, isDir bool) bool, visit func(file string) (outs []string)) error {
+// since what lies in it is data. skip, which may be nil, says what else is left
+// out. It is for commits; the workspace has [Repo.loadWorkspace].
+func walkStageFiles(src fs.FS, m *ignore.Matcher, start string, skip func(rel string, isDir bool) bool, visit func(file string) (outs []string)) error {
 	top, err := m.Dir(start)
 	if err != nil {
 		return err
@@ -302,6 +296,21 @@ func (r *Repo) loadStageFiles(ctx context.Context, src fs.FS, m *ignore.Matcher,
 // loadPipeline reads all stage files but those that skip, which may be nil,
 // leaves out.
 func (r *Repo) loadPipeline(ctx context.Context, src fs.FS, m *ignore.Matcher, skip func(string, bool) bool) (*pipeline.Pipeline, error) {
+	p, err := r.readStageFiles(ctx, src, m, skip)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.Errors) > 0 {
+		return nil, p.Errors[0]
+	}
+	return p, nil
+}
+
+func (r *Repo) readStageFiles(ctx context.Context, src fs.FS, m *ignore.Matcher, skip func(string, bool) bool) (*pipeline.Pipeline, error) {
+	if _, live := src.(workFS); live {
+		l, from := r.workspaceLoader()
+		return r.loadWorkspace(ctx, l, from, skip != nil)
+	}
 	span := r.phase("load stages", "stage files")
 	defer span.End()
 	l := pipeline.NewLoader(src, r.loaderOptions(m))
@@ -310,18 +319,14 @@ func (r *Repo) loadPipeline(ctx context.Context, src fs.FS, m *ignore.Matcher, s
 		return nil, err
 	}
 	span.Add(int64(len(files)), 0)
-	p := l.Load(slices.Values(files))
-	if len(p.Errors) > 0 {
-		return nil, p.Errors[0]
-	}
-	return p, nil
+	return l.Load(slices.Values(files)), nil
 }
 
 // stageFiles lists the stage files as l reads them, without those that skip,
 // which may be nil, leaves out.
 func (r *Repo) stageFiles(ctx context.Context, l *pipeline.Loader, src fs.FS, m *ignore.Matcher, skip func(string, bool) bool) ([]string, error) {
 	var files []string
-	err := walkUnskipped(src, m, ".", skip, func(file string) []string {
+	err := walkStageFiles(src, m, ".", skip, func(file string) []string {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -355,6 +360,7 @@ func (r *Repo) loaderOptions(m *ignore.Matcher) pipeline.Options {
 	return pipeline.Options{
 		Root: filepath.ToSlash(r.Root),
 		Show: r.Show,
+		Read: func(string) { r.counters.read.Add(1) },
 		Templating: pipeline.Templating{
 			BoolOptional:   r.Config.Parsing.Bool == "boolean_optional",
 			ListAppend:     r.Config.Parsing.List == "append",
