@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/cairndata/cairn/pkg/disk"
 	"github.com/cairndata/cairn/pkg/errs"
@@ -209,9 +210,19 @@ func (w *Writer) linksFiles() bool {
 	return first == Hardlink || first == Symlink
 }
 
+// clockGrain is how coarse the clock of a file's times may be: a tick of the
+// slowest common kernel, unless the file system keeps whole seconds.
+func clockGrain(mtime int64) time.Duration {
+	if mtime%int64(time.Second) == 0 {
+		return 2 * time.Second
+	}
+	return 15 * time.Millisecond
+}
+
 // addLink stores a file by giving it a second name, at the cost of hashing
 // alone. ok is false if the file system cannot.
 func (w *Writer) addLink(dir *disk.Dir, name string, f *disk.File, before disk.Stat, a object.Algorithm, tick func(int64)) (d object.Digest, ok bool, err error) {
+	hashed := time.Now() // no later
 	d, err = hashFile(context.Background(), f, before.Size, a, tick)
 	if err != nil {
 		return d, false, err
@@ -248,6 +259,12 @@ func (w *Writer) addLink(dir *disk.Dir, name string, f *disk.File, before disk.S
 	if err != nil {
 		w.drop(nil, s)
 		return d, false, w.fail(err)
+	}
+	if hashed.Sub(time.Unix(0, st.MTime)) > clockGrain(st.MTime) {
+		// What was hashed is linked back to the workspace without being read
+		// again. Others may write to it until it is protected, which its times
+		// tell of unless the last change was just now.
+		s.st = &st
 	}
 	return d, true, w.pend(d, s, 0)
 }

@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/cairndata/cairn/pkg/cache"
 	"github.com/cairndata/cairn/pkg/disk"
+	"github.com/cairndata/cairn/pkg/disk/disktest"
 	"github.com/cairndata/cairn/pkg/errs"
 	"github.com/cairndata/cairn/pkg/object"
 )
@@ -158,5 +160,49 @@ func TestProvenIsBounded(t *testing.T) {
 	c := openCache(t, t.TempDir()+"/cache", cache.Options{})
 	if got, want := c.ProvenAfter(3*cache.ProvenMost), cache.ProvenMost; got != want {
 		t.Errorf("%d objects are remembered, want %d", got, want)
+	}
+}
+
+// A file that is linked into the cache was hashed, and is linked back without
+// being read once more: unless it changed so lately that another change might
+// not show in its times.
+func TestLinkedFileIsProven(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		changed time.Duration // before now
+		want    bool
+	}{
+		"an hour ago":           {time.Hour, true},
+		"later than it is read": {-time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := disktest.Scratch(t)
+			writeAll(t, ws, map[string][]byte{"f": big})
+			at := time.Now().Add(-tt.changed).Truncate(time.Second).Add(7 * time.Millisecond)
+			if err := os.Chtimes(filepath.Join(ws, "f"), at, at); err != nil {
+				t.Fatal(err)
+			}
+			c := openCache(t, filepath.Join(ws, "cache"), cache.Options{Links: []cache.LinkType{cache.Hardlink}})
+			w, err := c.BeginAdd()
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := openDir(t, ws)
+			a, err := w.AddFile(dir, "f", alg, object.Digest{}, nil)
+			if err == nil {
+				err = w.Commit(ctx)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.Proven(a.Digest); got != tt.want {
+				t.Errorf("proven: %v, want %v", got, tt.want)
+			}
+			st, err := dir.Lstat("f")
+			if err != nil || st.Nlink != 2 || st.Mode.Perm() != 0o444 {
+				t.Errorf("the file has %d names and the mode %v, %v; want 2 and read-only", st.Nlink, st.Mode, err)
+			}
+		})
 	}
 }
