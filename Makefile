@@ -1,4 +1,4 @@
-# make build test lint interop fuzz bench bench-remotes demo docs install cross
+# make build test lint interop fuzz bench bench-dvc bench-remotes bench-go demo docs install cross
 #
 # build, test and demo need Go and git only. lint fetches staticcheck; interop
 # needs the real DVC, named by CAIRN_DVC.
@@ -10,9 +10,10 @@ PREFIX      ?= /usr/local
 # -v or -json, as the caller likes.
 GOTESTFLAGS ?=
 TESTPKGS    ?= ./...
-# The side-by-side benchmark; without it, Go's own benchmarks are run.
-BENCH       ?= ../shared/bench/bench.py
-BENCHFLAGS  ?= -n 5 --dir /dev/shm
+# Of `cairn bench`; peers are taken from the PATH.
+BENCHFLAGS  ?= -n 5 --dir /dev/shm --md
+# A Python with dvc[testing] and pytest-xdist, for DVC's own benchmarks.
+BENCHPYTHON ?= python3
 
 GO      := go
 LDFLAGS := -s -w -X github.com/cairndata/cairn/pkg/cli.version=$(VERSION)
@@ -22,7 +23,7 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLA
 # the race detector, where there is the C compiler that it needs.
 RACE := ./pkg/object/... ./pkg/cache/... ./pkg/remote/... ./pkg/index/... ./pkg/disk/... ./pkg/repo/...
 
-.PHONY: build test race lint interop fuzz bench bench-remotes demo docs install cross clean
+.PHONY: build test race lint interop fuzz bench bench-dvc bench-remotes bench-go demo docs install cross clean
 
 build:
 	$(BUILD) -o bin/cairn ./cmd/cairn
@@ -55,11 +56,14 @@ fuzz:
 	.ci/fuzz.sh $(FUZZTIME)
 
 bench: build
-	@if [ -f "$(BENCH)" ]; then \
-		python3 "$(BENCH)" --tool cairn=$(CURDIR)/bin/cairn $${CAIRN_DVC:+--tool dvc=$$CAIRN_DVC} $(BENCHFLAGS); \
-	else \
-		$(GO) test -run '^$$' -bench . -benchmem ./...; \
-	fi
+	bin/cairn bench $${CAIRN_DVC:+--tool dvc=$$CAIRN_DVC} $(BENCHFLAGS)
+
+# DVC's own benchmarks, with DVC and with cairn; see the script for its options.
+bench-dvc: build
+	python3 .ci/bench_dvc.py --cairn $(CURDIR)/bin/cairn --python "$$(command -v $(BENCHPYTHON))" $(BENCHDVCFLAGS)
+
+bench-go:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 # Against DVC and rclone on loopback servers; see the script for its options.
 bench-remotes: build
