@@ -309,6 +309,17 @@ func (w *Writer) checkpoint() error {
 	return w.fail(w.syncNames(names))
 }
 
+// Keep makes the objects that the batch has so far durable and visible, all but
+// manifests, for a caller who is interrupted: the next run finds them.
+func (w *Writer) Keep() error {
+	w.checkpointing.Lock()
+	defer w.checkpointing.Unlock()
+	if w.isClosed() {
+		return nil
+	}
+	return w.checkpoint()
+}
+
 func (w *Writer) isPending(d object.Digest) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -89,6 +89,7 @@ func (r *Repo) Add(ctx context.Context, o AddOptions) (AddResult, error) {
 	}
 	defer w.Abort()
 	if err := r.scanAdds(ctx, o, adds, w); err != nil {
+		r.keepWork(ctx, w)
 		return res, err
 	}
 	if !o.NoCommit {
@@ -114,6 +115,14 @@ func (r *Repo) Add(ctx context.Context, o AddOptions) (AddResult, error) {
 		return res, err
 	}
 	return res, r.saveState()
+}
+
+// keepWork keeps what an interrupted command has stored and read so far, so that
+// the next one has only the rest to do.
+func (r *Repo) keepWork(ctx context.Context, w *cache.Writer) {
+	if ctx.Err() != nil && w.Keep() == nil {
+		_ = r.saveState()
+	}
 }
 
 // scanAdds reads all targets, storing what is new.

@@ -57,6 +57,7 @@ func (r *Repo) Commit(ctx context.Context, o CommitOptions) (CommitResult, error
 	for _, g := range r.groups(stages, targets, o.Targets) {
 		c, err := r.commitStage(ctx, g, o, w, rec)
 		if err != nil {
+			r.keepWork(ctx, w)
 			return res, err
 		}
 		done = append(done, c)
