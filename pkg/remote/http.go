@@ -294,6 +294,7 @@ func (w *webClient) read(resp *http.Response, off, n int64, stat func() (int64, 
 		return nil, 0, w.fail(resp)
 	}
 	body := &webBody{w: w, ctx: resp.Request.Context(), r: resp.Body, close: resp.Body, skip: skip, n: n, left: -1}
+	body.only = resp.StatusCode == http.StatusPartialContent && skip == 0
 	body.step = max(webBuffer, skip/(maxEmptyReads/2))
 	if size >= 0 {
 		if body.left = max(0, size-off); n >= 0 {
@@ -322,7 +323,11 @@ type webBody struct {
 	step  int64 // how many of them are skipped by one Read
 	n     int64 // most bytes of the part; less than 0 is all
 	left  int64 // bytes of the part that must come; -1 is unknown
+	only  bool  // the server sends this part alone
 }
+
+// Partial reports whether the server knows ranges.
+func (r *webBody) Partial() bool { return r.only }
 
 // isDecoded is whether an answer is compressed on its way, although it was
 // asked not to be.

@@ -233,12 +233,17 @@ type restBody struct {
 	c    *restClient
 	r    io.ReadCloser
 	left int64
+	only bool // the server sends this part alone
 }
+
+// Partial reports whether the server knows ranges.
+func (r *restBody) Partial() bool { return r.only }
 
 // body is what there is to read of an answer for n bytes from off of a value
 // of a size. If all of it came, what was not asked for is left out.
 func (c *restClient) body(ctx context.Context, resp *http.Response, off, n, size int64) (io.ReadCloser, error) {
 	b := c.part(ctx, resp.Body, off, n, size)
+	b.only = resp.StatusCode == http.StatusPartialContent
 	if resp.StatusCode == http.StatusPartialContent || off == 0 {
 		return b, nil
 	}
@@ -255,7 +260,7 @@ func (c *restClient) part(ctx context.Context, r io.ReadCloser, off, n, size int
 	if n >= 0 {
 		left = min(left, n)
 	}
-	return &restBody{ctx, c, r, left}
+	return &restBody{ctx: ctx, c: c, r: r, left: left}
 }
 
 func (r *restBody) Read(p []byte) (int, error) {

@@ -385,6 +385,9 @@ func (d *download) read(p []byte) (int, error) {
 	return 0, d.w.why(err)
 }
 
+// Partial reports whether the body is the range that was asked for.
+func (d *download) Partial() bool { return isPartial(d.body) }
+
 func (d *download) drop() {
 	if d.body != nil {
 		d.body.Close()

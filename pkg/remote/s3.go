@@ -407,7 +407,7 @@ func (b *s3Backend) OpenVersion(ctx context.Context, key, version string, off, n
 			return refuse(err)
 		}
 	}
-	return &s3Body{b: b, r: out.Body, left: left}, size, nil
+	return &s3Body{b: b, r: out.Body, left: left, part: part}, size, nil
 }
 
 // s3Body translates errors and tells an early end from the end.
@@ -415,7 +415,11 @@ type s3Body struct {
 	b    *s3Backend
 	r    io.ReadCloser
 	left int64
+	part bool // the server sends this part alone
 }
+
+// Partial reports whether the server knows ranges.
+func (r *s3Body) Partial() bool { return r.part }
 
 func (r *s3Body) Read(p []byte) (int, error) {
 	if r.left == 0 {

@@ -294,6 +294,9 @@ type sshRead struct {
 	n    int
 }
 
+// Partial is true of every part of a file.
+func (r *sshBody) Partial() bool { return true }
+
 func (r *sshBody) start() int64 {
 	if len(r.queue) > 0 {
 		return r.queue[0].off

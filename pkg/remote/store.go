@@ -45,6 +45,11 @@ type Store struct {
 	mu       sync.Mutex
 	samples  map[object.Algorithm]*sample // of what is there, for planning
 	receipts map[object.Digest]bool       // manifests whose receipt was seen and holds
+
+	noRanges   atomic.Bool   // the server sends all when it is asked for a part
+	unanswered atomic.Int32  // parts that did not come in time
+	hungry     float64       // rangeHungry,
+	partWait   time.Duration // rangeWait: for tests
 }
 
 var _ object.Store = (*Store)(nil)
@@ -56,7 +61,7 @@ func NewStore(b Backend, name string) *Store {
 	p.Concurrency = max(1, p.Concurrency)
 	return &Store{b: b, p: p, name: name,
 		slots: semaphore.NewWeighted(int64(p.Concurrency)), budget: semaphore.NewWeighted(bufferBudget),
-		samples: map[object.Algorithm]*sample{}, receipts: map[object.Digest]bool{}}
+		samples: map[object.Algorithm]*sample{}, receipts: map[object.Digest]bool{}, hungry: rangeHungry, partWait: rangeWait}
 }
 
 // Close releases the backend's connections.
@@ -438,26 +443,41 @@ func classOf(size int64) int {
 func (b *buffer) class() int { return classOf(int64(cap(*b.bp))) }
 
 func (s *Store) buffer(ctx context.Context, size int64) (*buffer, error) {
-	room := size
-	switch classOf(size) {
-	case 0:
-		room = 64 << 10
-	case 1:
-		room = 1 << 20
-	default:
-		room = max(size, wholeLimit+1)
-	}
-	claim := min(room, bufferBudget)
-	if err := s.budget.Acquire(ctx, claim); err != nil {
+	room := roomFor(size)
+	if err := s.budget.Acquire(ctx, min(room, bufferBudget)); err != nil {
 		return nil, err
 	}
+	return s.newBuffer(size, room), nil
+}
+
+// tryBuffer is buffer if that takes no waiting, else nil.
+func (s *Store) tryBuffer(size int64) *buffer {
+	room := roomFor(size)
+	if !s.budget.TryAcquire(min(room, bufferBudget)) {
+		return nil
+	}
+	return s.newBuffer(size, room)
+}
+
+// roomFor is the length of the memory for size bytes.
+func roomFor(size int64) int64 {
+	switch classOf(size) {
+	case 0:
+		return 64 << 10
+	case 1:
+		return 1 << 20
+	}
+	return max(size, wholeLimit+1)
+}
+
+func (s *Store) newBuffer(size, room int64) *buffer {
 	bp, _ := buffers[classOf(room)].Get().(*[]byte)
 	if bp == nil || int64(cap(*bp)) < size {
 		m := make([]byte, room)
 		bp = &m
 	}
 	*bp = (*bp)[:cap(*bp)]
-	return &buffer{s: s, bp: bp, b: (*bp)[:size], claim: claim}, nil
+	return &buffer{s: s, bp: bp, b: (*bp)[:size], claim: min(room, bufferBudget)}
 }
 
 // How listing and asking compare: a page of a listing takes a server about as

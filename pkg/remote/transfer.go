@@ -123,6 +123,7 @@ type transfer struct {
 	dst, src object.Store
 	o        TransferOptions
 	task     progress.Task
+	more     streams // besides one for each object under way
 
 	files     []entry // moved first; sorted by digest, each digest once
 	manifests []entry // moved after all files; likewise
@@ -626,12 +627,14 @@ func (t *transfer) slice(ctx context.Context, q *queue) error {
 	until := time.Now().Add(sliceTime)
 	most := int64(min(len(q.todo), t.o.SliceObjects))
 	jobs := min(t.jobs(), int(most))
+	t.more.spare.Store(int64(t.jobs() - jobs))
 	moved := make([][]*entry, jobs) // by worker
 	var g errgroup.Group
 	for worker := range jobs {
 		// The second half of the workers begins with the small objects.
 		large := worker < (jobs+1)/2
 		g.Go(func() error {
+			defer t.more.give(1)
 			for bytes.Load() < t.o.SliceBytes && time.Now().Before(until) {
 				if ctx.Err() != nil || t.stopped() != nil || taken.Add(1) > most {
 					return nil
@@ -748,7 +751,7 @@ func (t *transfer) from(ctx context.Context, w object.Writer, src object.Store, 
 			return e.size, nil
 		}
 	}
-	r, size, err := openUnverified(ctx, src, d)
+	r, size, err := t.open(ctx, src, d)
 	if err != nil {
 		if errs.Is(err, errs.NotFound) {
 			return 0, errMissing
@@ -775,6 +778,15 @@ var errMissing = errors.New("missing")
 type sourceError struct{ error }
 
 func (e *sourceError) Unwrap() error { return e.error }
+
+// open opens an object for a Writer. One on a remote may be read in several
+// streams.
+func (t *transfer) open(ctx context.Context, src object.Store, d object.Digest) (io.ReadCloser, int64, error) {
+	if s, ok := src.(*Store); ok {
+		return s.openRanged(ctx, d, &t.more)
+	}
+	return openUnverified(ctx, src, d)
+}
 
 // openUnverified opens an object for a Writer, which proves the bytes. A
 // store that would prove them as well is spared that if it can be.

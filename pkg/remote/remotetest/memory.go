@@ -93,8 +93,15 @@ func (m *Memory) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 	if n >= 0 {
 		part = part[:min(n, int64(len(part)))]
 	}
-	return io.NopCloser(ctxReader{ctx, bytes.NewReader(part)}), int64(len(v)), nil
+	return memoryBody{ctxReader{ctx, bytes.NewReader(part)}}, int64(len(v)), nil
 }
+
+type memoryBody struct{ io.Reader }
+
+func (memoryBody) Close() error { return nil }
+
+// Partial says that a range is all that was read.
+func (memoryBody) Partial() bool { return true }
 
 type ctxReader struct {
 	ctx context.Context
@@ -319,7 +326,11 @@ func (f *Faulty) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 	if err != nil {
 		return nil, 0, err
 	}
-	return &faultyBody{ReadCloser: r, ctx: ctx, fault: fault, key: key, good: max(0, size-off+1) / 2}, size, nil
+	length := size - off
+	if n >= 0 {
+		length = min(length, n)
+	}
+	return &faultyBody{ReadCloser: r, ctx: ctx, fault: fault, key: key, good: max(0, length+1) / 2}, size, nil
 }
 
 // faultyBody goes wrong after its first half.
@@ -329,6 +340,12 @@ type faultyBody struct {
 	fault Fault
 	key   string
 	good  int64
+}
+
+// Partial is what the backend says.
+func (b *faultyBody) Partial() bool {
+	p, ok := b.ReadCloser.(interface{ Partial() bool })
+	return ok && p.Partial()
 }
 
 func (b *faultyBody) Read(p []byte) (int, error) {
