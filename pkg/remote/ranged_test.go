@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,7 +14,9 @@ import (
 	"github.com/cairndata/cairn/pkg/object"
 	"github.com/cairndata/cairn/pkg/object/objecttest"
 	"github.com/cairndata/cairn/pkg/remote"
+	"github.com/cairndata/cairn/pkg/remote/chaostest"
 	"github.com/cairndata/cairn/pkg/remote/remotetest"
+	"github.com/cairndata/cairn/pkg/remote/s3server"
 	"github.com/cairndata/cairn/pkg/remote/sshserver"
 )
 
@@ -452,6 +455,38 @@ func TestRangedMemory(t *testing.T) {
 	}
 	release()
 	w.checkIdle(t, s)
+}
+
+// On a line that refuses, breaks, shortens and damages ranges nothing wrong is
+// taken, and trying again comes to an end.
+func TestRangedOnBadLine(t *testing.T) {
+	t.Parallel()
+	m := s3server.NewMemory(s3server.MemoryOptions{})
+	t.Cleanup(m.Close)
+	good := remote.OpenS3At(t, &m.Server, "p")
+	d := objecttest.Put(t, remote.NewStore(good, "good"), object.BLAKE3, rangedBytes())[0]
+	line := chaostest.HTTP(t, m.URL, chaostest.Options{Seed: rand.Uint64(), Rate: 0.2,
+		Faults: []chaostest.Fault{chaostest.Refuse, chaostest.Reset, chaostest.ResetLate, chaostest.Short, chaostest.FlipDown}})
+	defer func() { t.Log(line) }()
+	through := m.Server
+	through.URL = line.URL
+	s := memoryStore(remote.OpenS3At(t, &through, "p"), "bad")
+	s.SetHungry()
+	for try := range 20 {
+		if try == 12 {
+			line.Calm()
+		}
+		dst, err := move(t.Context(), s, d, 8)
+		switch whole := has(t, dst, d); {
+		case err == nil && whole:
+			return
+		case err == nil || whole:
+			t.Fatalf("object there: %t, error %v", whole, err)
+		case !errs.Is(err, errs.Corrupt) && !errs.Is(err, errs.Unavailable):
+			t.Errorf("try %d: %v", try, err)
+		}
+	}
+	t.Error("no try came to an end")
 }
 
 // Every driver knows whether it got a range.
