@@ -76,6 +76,8 @@ func (l *lab) version(ctx context.Context, t *Tool) (string, error) {
 		c = t.cmd("version")
 	case Annex:
 		c = t.cmd("version", "--raw")
+	case DVC:
+		c.args[0] = string(Cairn) // a cairn that is called dvc says then what it is
 	}
 	out, err := l.output(ctx, l.root, c)
 	if err != nil {
@@ -346,7 +348,9 @@ func (l *lab) find(ctx context.Context) error {
 		}
 		l.tools = append(l.tools, &Tool{Name: t.Name, Kind: KindOf(t.Name), Path: t.Path})
 	}
-	for _, t := range l.tools {
+	found := l.tools
+	l.tools = nil
+	for _, t := range found {
 		if err := l.link(t); err != nil {
 			return err
 		}
@@ -355,11 +359,16 @@ func (l *lab) find(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if t == l.tools[0] {
+			if t == found[0] {
 				return err
 			}
 			l.note(t, "", err)
 		}
+		if t.Kind == DVC && strings.Contains(t.Version, "(cairn ") {
+			l.o.Note("%s is left out: %s is a cairn", t.Name, t.Path)
+			continue
+		}
+		l.tools = append(l.tools, t)
 	}
 	return nil
 }
