@@ -70,7 +70,9 @@ func (r *Repo) Import(ctx context.Context, o ImportOptions) (ImportResult, error
 	if err != nil {
 		return ImportResult{}, err
 	}
-	p, err := r.planImport(ctx, o.Path, o.Out, o.Force)
+	p, err := r.planImport(ctx, o.Path, o.Out, o.Force, func(d *pipeline.Dep) bool {
+		return d.Repo != nil && d.Repo.URL == o.URL && d.Path == o.Path
+	})
 	if err != nil {
 		return ImportResult{}, err
 	}
@@ -126,14 +128,22 @@ type importPlan struct {
 	stage *pipeline.Stage
 	out   *pipeline.Out
 	old   []byte // the pointer file's text, nil if it is new
+
+	ignored []string // the files in which Git was told to ignore it, so far
 }
 
 // planImport decides where an import goes, and refuses what cannot be before
 // anything is asked for. from is the path or URL it comes from.
-func (r *Repo) planImport(ctx context.Context, from, out string, force bool) (*importPlan, error) {
-	typed, err := resolveOut(r.env, from, out, force)
+func (r *Repo) planImport(ctx context.Context, from, out string, force bool, same func(*pipeline.Dep) bool) (*importPlan, error) {
+	again, err := r.brokenOff(ctx, out, same)
 	if err != nil {
 		return nil, err
+	}
+	typed := out
+	if !again {
+		if typed, err = resolveOut(r.env, from, out, force); err != nil {
+			return nil, err
+		}
 	}
 	if strings.HasSuffix(typed, ".dvc") || filepath.Base(typed) == "dvc.yaml" {
 		return nil, errs.New(errs.Invalid, "DVC file '%s' cannot be an output.", typed)
@@ -167,6 +177,30 @@ func (r *Repo) planImport(ctx context.Context, from, out string, force bool) (*i
 		}
 	}
 	return p, r.checkUntracked(rel)
+}
+
+// brokenOff reports whether out is a folder that the same import has begun to
+// fill, and was killed: the data go there again and not into it.
+func (r *Repo) brokenOff(ctx context.Context, out string, same func(*pipeline.Dep) bool) (bool, error) {
+	if out == "" {
+		return false, nil
+	}
+	rel, err := r.Rel(out)
+	if err != nil {
+		return false, nil // refused elsewhere
+	}
+	if st, err := r.Dir.LstatPath(rel); err != nil || !st.IsDir() {
+		return false, nil
+	}
+	stages, err := r.Stages(ctx)
+	if err != nil {
+		return false, err
+	}
+	t := stages.Find(rel)
+	if t == nil || t.Under != "" || t.Stage.File != rel+".dvc" || !t.Stage.IsImport() || t.Out.Digest.IsZero() || !same(t.Stage.Deps[0]) {
+		return false, nil
+	}
+	return r.importChanged(ctx, t.Stage)
 }
 
 // checkImportPlace refuses paths that may not become data.
@@ -328,13 +362,41 @@ func (r *Repo) putImport(ctx context.Context, p *importPlan, got *index.Tree, fo
 	if got.IsDir && len(got.Files) == 0 || !got.IsDir && got.Size == 0 {
 		r.warn("'%s' is empty.", disk.Quote(r.Show(p.rel)))
 	}
-	if err := r.placeTree(ctx, p.rel, got, force); err != nil {
-		return err
-	}
+	was, wasMD5 := p.out.Entry, p.stage.MD5
 	p.out.Entry = pipeline.Entry{Path: p.out.Path, Size: -1, NFiles: -1}
 	setEntry(&p.out.Entry, got)
 	p.stage.MD5 = p.stage.ComputeMD5()
-	return nil
+	fresh := p.old == nil
+	if fresh {
+		// The data are in the cache. Whoever is killed from here on leaves an
+		// import that a checkout, or the same command, completes, and no folder
+		// of which nobody knows.
+		if err := r.writePointer(p.stage, nil); err != nil {
+			return err
+		}
+		p.old = p.stage.EncodeDvcFile(nil)
+		var err error
+		if p.ignored, err = r.gitIgnore(p.rel); err != nil {
+			return errors.Join(err, r.removeFile(p.stage.File))
+		}
+	}
+	err := r.placeTree(ctx, p.rel, got, force)
+	if err == nil {
+		return nil
+	}
+	p.out.Entry, p.stage.MD5 = was, wasMD5
+	if fresh && !r.somethingAt(p.rel) {
+		p.old = nil
+		_, uerr := r.gitUnignore(p.rel)
+		err = errors.Join(err, r.removeFile(p.stage.File), uerr)
+	}
+	return err
+}
+
+// somethingAt reports whether there is anything at a path.
+func (r *Repo) somethingAt(rel string) bool {
+	there, err := r.exists(rel)
+	return err != nil || there
 }
 
 // putNothing records an import without its content. What is in the workspace of
@@ -370,7 +432,7 @@ func (r *Repo) finishImport(ctx context.Context, p *importPlan, known bool) (Imp
 	if err != nil {
 		return res, err
 	}
-	res.Changed = unique(append([]string{p.stage.File}, changed...))
+	res.Changed = unique(append(append([]string{p.stage.File}, p.ignored...), changed...))
 	if p.out.Size >= 0 {
 		res.Size = &p.out.Size
 	}

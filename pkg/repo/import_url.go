@@ -50,7 +50,7 @@ func (r *Repo) ImportURL(ctx context.Context, o ImportURLOptions) (ImportResult,
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
-	p, err := r.planImport(ctx, o.URL, o.Out, o.Force)
+	p, err := r.planImport(ctx, o.URL, o.Out, o.Force, func(d *pipeline.Dep) bool { return r.sameAddress(d, o.URL) })
 	if err != nil {
 		return ImportResult{}, err
 	}
@@ -76,6 +76,23 @@ func (r *Repo) ImportURL(ctx context.Context, o ImportURLOptions) (ImportResult,
 		return ImportResult{}, err
 	}
 	return r.finishImport(ctx, p, !o.NoExec)
+}
+
+// sameAddress reports whether a dependency is what a URL or path names.
+func (r *Repo) sameAddress(d *pipeline.Dep, typed string) bool {
+	if d.Repo != nil || d.DB != nil {
+		return false
+	}
+	if d.Path == typed || strings.Contains(d.Path, "://") || strings.Contains(typed, "://") {
+		return d.Path == typed
+	}
+	abs := func(base, p string) string {
+		if p = filepath.FromSlash(p); filepath.IsAbs(p) {
+			return filepath.Clean(p)
+		}
+		return filepath.Join(base, p)
+	}
+	return abs(r.abs(d.Stage.WDir), d.Path) == abs(r.env.Dir, typed)
 }
 
 // urlDep is what the pointer file says of the source.
