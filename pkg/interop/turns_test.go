@@ -392,3 +392,50 @@ func TestTurnsAtOnce(t *testing.T) {
 	d.ok("cairn", "checkout")
 	d.clean("after checkout")
 }
+
+// What cairn remembers of pointer files never hides what DVC or Git did to
+// them in between.
+func TestTurnsManyPointers(t *testing.T) {
+	d := newDuo(t, "cairn")
+	const n = 80
+	name := func(i int) string { return fmt.Sprintf("d%d/f%02d", i%4, i) }
+	all := make([]string, n)
+	for i := range n {
+		all[i] = name(i)
+		d.play(write(name(i), fmt.Sprintf("first %d\n", i)))
+	}
+	d.ok("cairn", append([]string{"add", "-q"}, all...)...)
+	d.play(git("add", "."), git("commit", "-qm", "first"))
+	d.clean("added")
+	d.clean("remembered")
+	memory := d.path(".dvc/tmp/cairn-stages")
+	if _, err := os.Stat(memory); err != nil {
+		t.Fatal("nothing is remembered: ", err)
+	}
+	for _, i := range []int{3, 41} {
+		d.play(write(name(i), fmt.Sprintf("other %d\n", i))) // of the same size
+		d.ok("dvc", "add", "-q", name(i))
+		d.clean("dvc add " + name(i))
+	}
+	d.play(git("commit", "-qam", "second"))
+	for _, rev := range []string{"HEAD^", "-"} {
+		d.play(git("checkout", "-q", rev))
+		d.ok("cairn", "checkout", "-q")
+		d.clean("checkout of " + rev)
+	}
+	d.ok("dvc", "remove", name(5)+".dvc", "--outs")
+	d.clean("dvc remove")
+	d.ok("dvc", "move", name(7), "d0/moved")
+	d.clean("dvc move")
+	if out := d.ok("cairn", "status", "--json", "d0/moved"); strings.TrimSpace(out) != "{}" {
+		t.Errorf("status of what was moved: %s", out)
+	}
+	if out := d.run("", "cairn", "status", name(5)); out.Exit == 0 {
+		t.Errorf("what was removed is still known: %s", out.Stdout)
+	}
+	// DVC minds neither the memory nor rubbish in its place.
+	if err := os.WriteFile(memory, []byte("rubbish"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	d.clean("rubbish")
+}

@@ -222,8 +222,8 @@ func (r *Repo) reportData(ctx context.Context, _ ReportOptions, base, now *Revis
 		trees[i] = t
 	}
 	for i, t := range trees {
-		other := trees[1-i].stages.outs
-		for p, o := range t.stages.outs {
+		other := trees[1-i].stages.byPath()
+		for p, o := range t.stages.byPath() {
 			if old := other[p]; old != nil && old.Digest == o.Digest {
 				continue
 			}
@@ -286,7 +286,7 @@ func (r *Repo) dataChanges(list []change, trees [2]*tree, sizes map[object.Diges
 		if c.typ == renamed {
 			at = c.newPath
 		}
-		before, after := trees[0].stages.outs[c.path], trees[1].stages.outs[at]
+		before, after := trees[0].stages.byPath()[c.path], trees[1].stages.byPath()[at]
 		if before != nil || after != nil {
 			if c.isDir || c.typ != added && c.old.IsDir() {
 				folders[c.path], folders[at] = state, state

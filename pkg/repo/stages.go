@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -109,6 +110,8 @@ type Stages struct {
 	All   []*pipeline.Stage
 	Files []*pipeline.File // what the stages stand in
 	Graph *pipeline.Graph
+
+	index sync.Once // what follows is made when it is asked for
 	outs  map[string]*pipeline.Out
 	file  map[string][]*pipeline.Stage
 }
@@ -123,25 +126,39 @@ type Target struct {
 // Path is the target's path relative to the root.
 func (t Target) Path() string { return path.Join(t.Out.RepoPath(), t.Under) }
 
-func newStages(all []*pipeline.Stage) *Stages {
-	s := &Stages{All: all, outs: map[string]*pipeline.Out{}, file: map[string][]*pipeline.Stage{}}
-	for _, st := range all {
-		s.file[st.File] = append(s.file[st.File], st)
-		for _, o := range st.Outs {
-			s.outs[o.RepoPath()] = o
+func newStages(all []*pipeline.Stage) *Stages { return &Stages{All: all} }
+
+func (s *Stages) lookup() {
+	s.index.Do(func() {
+		s.outs = make(map[string]*pipeline.Out, len(s.All))
+		s.file = make(map[string][]*pipeline.Stage)
+		for _, st := range s.All {
+			s.file[st.File] = append(s.file[st.File], st)
+			for _, o := range st.Outs {
+				s.outs[o.RepoPath()] = o
+			}
 		}
-	}
-	return s
+	})
 }
 
 // File returns the stages of one stage file.
-func (s *Stages) File(file string) []*pipeline.Stage { return s.file[file] }
+func (s *Stages) File(file string) []*pipeline.Stage {
+	s.lookup()
+	return s.file[file]
+}
+
+// byPath are the outs by their paths, not to be changed.
+func (s *Stages) byPath() map[string]*pipeline.Out {
+	s.lookup()
+	return s.outs
+}
 
 // Find returns the out that tracks a path: the out itself or the folder it
 // lies in; nil if nothing does.
 func (s *Stages) Find(rel string) *Target {
+	outs := s.byPath()
 	for at, under := rel, ""; ; {
-		if o := s.outs[at]; o != nil {
+		if o := outs[at]; o != nil {
 			return &Target{Stage: o.Stage, Out: o, Under: under}
 		}
 		up := path.Dir(at)
@@ -156,7 +173,7 @@ func (s *Stages) Find(rel string) *Target {
 // Inside returns the outs strictly below a folder, sorted by path.
 func (s *Stages) Inside(rel string) []*pipeline.Out {
 	var list []*pipeline.Out
-	for p, o := range s.outs {
+	for p, o := range s.byPath() {
 		if strings.HasPrefix(p, rel+"/") || rel == "." && p != "." {
 			list = append(list, o)
 		}

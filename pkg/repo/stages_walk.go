@@ -220,7 +220,7 @@ func (w *workspaceWalk) folder(rel string, depth int, dir *disk.Dir, list []disk
 	w.src.at, w.src.dir, w.src.rules = rel, dir, rules
 	visit := w.memory.folder(rel)
 	for _, name := range files {
-		w.file(visit, path.Join(rel, name), name)
+		w.file(visit, rel, name, folders)
 	}
 	visit.done()
 	w.src.at = ""
@@ -280,7 +280,8 @@ func (w *workspaceWalk) enter(sub, name string, depth int, dir *disk.Dir, rules,
 }
 
 // file reads a stage file of the folder that the walk is in, or remembers it.
-func (w *workspaceWalk) file(visit *folderVisit, file, name string) {
+func (w *workspaceWalk) file(visit *folderVisit, rel, name string, folders []string) {
+	file := path.Join(rel, name)
 	w.files = append(w.files, file)
 	isPointer := path.Ext(name) == ".dvc"
 	if isPointer {
@@ -290,7 +291,7 @@ func (w *workspaceWalk) file(visit *folderVisit, file, name string) {
 				if s, ok := pipeline.ReadPointer(file, form); ok {
 					if f, err := w.l.Put(file, s); err == nil {
 						visit.keep()
-						w.note(f)
+						w.note(f, rel, folders)
 						return
 					}
 				}
@@ -302,7 +303,7 @@ func (w *workspaceWalk) file(visit *folderVisit, file, name string) {
 	if err != nil {
 		return // Load reports it
 	}
-	w.note(f)
+	w.note(f, rel, folders)
 	if !isPointer || w.src.last == (disk.Stat{}) || len(f.Stages) != 1 {
 		return
 	}
@@ -311,10 +312,16 @@ func (w *workspaceWalk) file(visit *folderVisit, file, name string) {
 	}
 }
 
-// note keeps in mind where data is.
-func (w *workspaceWalk) note(f *pipeline.File) {
+// note keeps in mind which folders are data. The file is one of the folder rel,
+// which has these sub-folders.
+func (w *workspaceWalk) note(f *pipeline.File, rel string, folders []string) {
 	for _, s := range f.Stages {
 		for _, o := range s.Outs {
+			if s.WDir == rel && !strings.Contains(o.Path, "/") {
+				if _, isFolder := slices.BinarySearch(folders, o.Path); !isFolder {
+					continue // most are files beside their pointer files
+				}
+			}
 			w.outs[o.RepoPath()] = true
 		}
 	}

@@ -211,12 +211,15 @@ func (t *tree) load(ctx context.Context) error {
 
 // cachedOuts are the outs whose bytes the cache has or had.
 func cachedOuts(all *Stages) *Stages {
-	s := &Stages{outs: map[string]*pipeline.Out{}}
-	for p, o := range all.outs {
-		if o.Cache && !o.IsExternal() && !outOfRoot(p) {
-			s.outs[p] = o
+	s := &Stages{}
+	s.index.Do(func() {
+		s.outs = map[string]*pipeline.Out{}
+		for p, o := range all.byPath() {
+			if o.Cache && !o.IsExternal() && !outOfRoot(p) {
+				s.outs[p] = o
+			}
 		}
-	}
+	})
 	return s
 }
 
