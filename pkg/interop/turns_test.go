@@ -397,8 +397,13 @@ func TestTurnsAtOnce(t *testing.T) {
 // them in between.
 func TestTurnsManyPointers(t *testing.T) {
 	d := newDuo(t, "cairn")
-	const n = 80
+	const n = 60
 	name := func(i int) string { return fmt.Sprintf("d%d/f%02d", i%4, i) }
+	clean := func(when string) {
+		if got := strings.TrimSpace(d.ok("cairn", "status", "--json")); got != "{}" {
+			t.Errorf("%s: status --json: %s", when, got)
+		}
+	}
 	all := make([]string, n)
 	for i := range n {
 		all[i] = name(i)
@@ -406,8 +411,8 @@ func TestTurnsManyPointers(t *testing.T) {
 	}
 	d.ok("cairn", append([]string{"add", "-q"}, all...)...)
 	d.play(git("add", "."), git("commit", "-qm", "first"))
-	d.clean("added")
-	d.clean("remembered")
+	clean("added")
+	clean("remembered")
 	memory := d.path(".dvc/tmp/cairn-stages")
 	if _, err := os.Stat(memory); err != nil {
 		t.Fatal("nothing is remembered: ", err)
@@ -415,18 +420,18 @@ func TestTurnsManyPointers(t *testing.T) {
 	for _, i := range []int{3, 41} {
 		d.play(write(name(i), fmt.Sprintf("other %d\n", i))) // of the same size
 		d.ok("dvc", "add", "-q", name(i))
-		d.clean("dvc add " + name(i))
+		clean("dvc add " + name(i))
 	}
 	d.play(git("commit", "-qam", "second"))
 	for _, rev := range []string{"HEAD^", "-"} {
 		d.play(git("checkout", "-q", rev))
 		d.ok("cairn", "checkout", "-q")
-		d.clean("checkout of " + rev)
+		clean("checkout of " + rev)
 	}
 	d.ok("dvc", "remove", name(5)+".dvc", "--outs")
-	d.clean("dvc remove")
+	clean("dvc remove")
 	d.ok("dvc", "move", name(7), "d0/moved")
-	d.clean("dvc move")
+	clean("dvc move")
 	if out := d.ok("cairn", "status", "--json", "d0/moved"); strings.TrimSpace(out) != "{}" {
 		t.Errorf("status of what was moved: %s", out)
 	}
