@@ -62,6 +62,7 @@ bench: build
 bench-dvc: build
 	python3 .ci/bench_dvc.py --cairn $(CURDIR)/bin/cairn --python "$$(command -v $(BENCHPYTHON))" $(BENCHDVCFLAGS)
 
+# Go's own: hashing, manifests, the index, scans, checkout, transfer, YAML.
 bench-go:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 

@@ -45,6 +45,7 @@ func BenchmarkHas(b *testing.B) {
 		"no cache": {empty, present, 0},
 	} {
 		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
 			for b.Loop() {
 				if got, err := c.c.Has(ctx, c.ds); err != nil || len(got) != c.want {
 					b.Fatal(len(got), err)

@@ -252,6 +252,12 @@ func BenchmarkLoadPointers(b *testing.B) {
 	}
 	fsys := mapFS(files)
 	paths := stageFiles(fsys)
+	total := 0
+	for _, text := range files {
+		total += len(text)
+	}
+	b.SetBytes(int64(total))
+	b.ReportAllocs()
 	for b.Loop() {
 		p := NewLoader(fsys, Options{}).Load(slices.Values(paths))
 		if _, err := p.Graph(); err != nil || len(p.Stages) != 10000 {
