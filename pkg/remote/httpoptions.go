@@ -116,6 +116,10 @@ func parseHTTP(ctx context.Context, c Config, env Env) (*webOptions, error) {
 			o.auth = authAsked
 		case o.password != "" || o.ask:
 			return nil, needs(c, "a password", "auth, and user or custom_auth_header")
+		case o.user == "":
+			if user, password, ok := netrcLogin(env, o.url.Hostname()); ok {
+				o.user, o.password, o.auth = user, password, authLogin
+			}
 		}
 	}
 	return o, o.check(c)
