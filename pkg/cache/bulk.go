@@ -54,6 +54,13 @@ var pieceBufs = sync.Pool{New: func() any { return new([pieceSize]byte) }}
 // run returns the digest of what was read.
 func (b *bulk) run(ctx context.Context) (object.Digest, error) {
 	b.sparse = hasHoles(b.f, b.size)
+	if b.to != nil && b.sparse {
+		// It may end in a hole; and where a write extends a file, XFS takes
+		// space for more of them.
+		if err := b.to.Truncate(b.size); err != nil {
+			return object.Digest{}, err
+		}
+	}
 	if b.to != nil {
 		b.afar.Store(!b.sparse && b.f.CopiesAfar() && b.to.CopiesAfar())
 	}
@@ -68,7 +75,7 @@ func (b *bulk) run(ctx context.Context) (object.Digest, error) {
 		d, err = b.inOrder(ctx)
 	}
 	if err == nil {
-		err = b.finish()
+		err = b.unchanged()
 	}
 	if err != nil {
 		return object.Digest{}, err
@@ -81,13 +88,10 @@ func hasHoles(f *disk.File, size int64) bool {
 	return from > 0 || to < size
 }
 
-// finish settles the end of both files.
-func (b *bulk) finish() error {
+// unchanged is errChanged if the file has grown, or was cut in a hole.
+func (b *bulk) unchanged() error {
 	if st, err := b.f.Stat(); err != nil || st.Size != b.size {
-		return errors.Join(err, errChanged) // it has grown, or was cut in a hole
-	}
-	if b.to != nil && b.sparse {
-		return b.to.Truncate(b.size) // it may end in a hole
+		return errors.Join(err, errChanged)
 	}
 	return nil
 }

@@ -160,13 +160,17 @@ func copyVia(ctx context.Context, dst, src *disk.File, size int64, a object.Algo
 	if !afar {
 		return b.run(ctx)
 	}
-	b.sparse = hasHoles(src, size)
+	if b.sparse = hasHoles(src, size); b.sparse {
+		if err := dst.Truncate(size); err != nil {
+			return object.Digest{}, err
+		}
+	}
 	b.afar.Store(true)
 	d, err := b.inOrder(ctx)
 	if a.Splits() {
 		d, err = b.sideBySide(ctx)
 	}
-	return d, errors.Join(err, b.finish())
+	return d, errors.Join(err, b.unchanged())
 }
 
 func flip(t testing.TB, path string, at int64) {

@@ -127,20 +127,24 @@ func (c *Cache) linked(d object.Digest, f *disk.File, st disk.Stat, link LinkTyp
 const provenPiece = 16 << 20
 
 // copyProven copies an object that need not be hashed. ok is false, and dst
-// empty, if it must be, or the kernel cannot copy. A file that changes
+// without data, if it must be, or the kernel cannot copy. A file that changes
 // meanwhile is hashed after all.
 func (c *Cache) copyProven(ctx context.Context, d object.Digest, dst, src *disk.File, st disk.Stat, tick func(int64)) (ok bool, err error) {
 	if !c.proven.has(d, st) {
 		return false, nil
 	}
-	any, holes := false, false
+	if hasHoles(src, st.Size) {
+		if err := dst.Truncate(st.Size); err != nil {
+			return true, err
+		}
+	}
+	any := false
 	for at := int64(0); at < st.Size; {
 		if err := ctx.Err(); err != nil {
 			return true, err
 		}
 		was := at
 		from, to := src.Data(at, st.Size)
-		holes = holes || from > at
 		if at = from; from < to {
 			n, can, err := disk.CopyRange(dst, src, from, int(min(provenPiece, to-from)))
 			switch {
@@ -158,11 +162,6 @@ func (c *Cache) copyProven(ctx context.Context, d object.Digest, dst, src *disk.
 		}
 		if tick != nil {
 			tick(at - was)
-		}
-	}
-	if holes { // one may be at the end
-		if err := dst.Truncate(st.Size); err != nil {
-			return true, err
 		}
 	}
 	if after, err := src.Stat(); err != nil || !after.SameContent(st) {
