@@ -3,12 +3,10 @@
 package interop
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"math/rand"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"reflect"
@@ -58,7 +56,7 @@ type player struct {
 
 func playPipeline(t *testing.T, seed int64) {
 	acts := inventPipeline(seed)
-	real := &player{sandbox: newSandbox(t, dvcTool, "dvc"), server: newForkServer(t), loose: map[string]bool{}}
+	real := &player{sandbox: newSandbox(t, dvcTool, "dvc"), server: newForkServer(t, "--ordered"), loose: map[string]bool{}}
 	ours := &player{sandbox: newSandbox(t, cairnTool, "cairn")}
 	var played []string
 	for _, a := range acts {
@@ -169,7 +167,11 @@ func (p *player) run(dir string, args []string) output {
 	if p.server == nil {
 		return p.runTool(dir, "", nil, args...)
 	}
-	return p.server.run(p.sandbox, dir, args)
+	out, err := p.server.run(p.sandbox, dir, "", nil, args)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return out
 }
 
 func (p *player) cacheObjects() map[string]bool {
@@ -198,62 +200,6 @@ func differentFiles(real, ours *player) (bad []string) {
 	}
 	sort.Strings(bad)
 	return bad
-}
-
-// forkServer is a process of the real DVC that has started already.
-type forkServer struct {
-	t   testing.TB
-	in  *json.Encoder
-	out *bufio.Reader
-}
-
-func newForkServer(t testing.TB) *forkServer {
-	script, err := filepath.Abs(filepath.Join("testdata", "forkdvc.py"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(filepath.Join(filepath.Dir(dvcTool.path), "python"), script)
-	cmd.Stderr, cmd.Env = os.Stderr, append(os.Environ(), "PYTHONHASHSEED=0")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		_ = cmd.Wait()
-	})
-	return &forkServer{t, json.NewEncoder(in), bufio.NewReader(out)}
-}
-
-func (f *forkServer) run(s *sandbox, dir string, args []string) output {
-	env := map[string]string{}
-	for _, e := range s.env {
-		k, v, _ := strings.Cut(e, "=")
-		env[k] = v
-	}
-	env["PWD"] = s.path(dir)
-	outFile, errFile := filepath.Join(s.root, ".tmp", "out"), filepath.Join(s.root, ".tmp", "err")
-	if err := f.in.Encode(map[string]any{"cwd": s.path(dir), "args": args, "env": env, "out": outFile, "err": errFile}); err != nil {
-		f.t.Fatal(err)
-	}
-	line, err := f.out.ReadString('\n')
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	code, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	stdout, _ := os.ReadFile(outFile)
-	stderr, _ := os.ReadFile(errFile)
-	return output{Exit: code, Stdout: string(stdout), Stderr: string(stderr)}
 }
 
 // genOut is an output of a made-up stage.
