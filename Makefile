@@ -20,7 +20,9 @@ LDFLAGS := -s -w -X github.com/cairndata/cairn/pkg/cli.version=$(VERSION)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
 # Packages whose code runs in several goroutines: they are tested once more with
-# the race detector, where there is the C compiler that it needs.
+# the race detector, where there is the C compiler that it needs. With -short,
+# tests that make every operation fail in turn take every seventh: all of them
+# have been run without the detector.
 RACE := ./pkg/object/... ./pkg/cache/... ./pkg/remote/... ./pkg/index/... ./pkg/disk/... ./pkg/repo/...
 
 .PHONY: build test race lint interop fuzz bench bench-dvc bench-remotes bench-go demo docs install cross clean
@@ -37,7 +39,7 @@ test:
 	fi
 
 race:
-	CGO_ENABLED=1 $(GO) test -race -timeout 30m -shuffle=on $(GOTESTFLAGS) $(RACE)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m -shuffle=on $(GOTESTFLAGS) $(RACE)
 
 lint:
 	@unformatted=$$(gofmt -l cmd pkg); if [ -n "$$unformatted" ]; then \
@@ -47,9 +49,11 @@ lint:
 	$(GO) test -run 'TestFloors|TestImportsHaveAHome|TestBelowTheCommandLine' ./pkg/cli
 	$(GO) run $(STATICCHECK) ./...
 
+# Many of these tests wait for servers that stall: more of them at once than
+# there are cores.
 interop: build
 	@test -n "$$CAIRN_DVC" || { echo "set CAIRN_DVC to the real DVC: pip install 'dvc[s3]==3.67.1'" >&2; exit 1; }
-	CAIRN_BIN=$(CURDIR)/bin/cairn $(GO) test -count=1 -timeout 60m $(GOTESTFLAGS) ./pkg/interop/...
+	CAIRN_BIN=$(CURDIR)/bin/cairn $(GO) test -count=1 -parallel 4 -timeout 60m $(GOTESTFLAGS) ./pkg/interop/...
 
 # Each fuzz test in turn, FUZZTIME long.
 fuzz:

@@ -12,6 +12,7 @@
 //
 //	CAIRN_DVC=<path>  the real DVC. With it DVC runs live and must also agree with its recording; without it cairn is
 //	                  compared with the recording alone, and the tests that need both tools are skipped.
+//	CAIRN_DVC_FRESH=1 starts DVC anew for each command, instead of forking a process that has started: five times slower.
 //	CAIRN_CHURN_PYTHON=<path>  a Python with examples/churn/requirements.txt, for the test that runs that project.
 //	CAIRN_BIN=<path>  the binary under test; built from ./cmd/cairn when unset. Naming a DVC here checks the harness itself.
 //	-update           records DVC's side anew (needs CAIRN_DVC); cairn is not run.

@@ -368,7 +368,7 @@ func TestPowerCut(t *testing.T) {
 	eachFaultCase(t, func(t *testing.T, c faultCase, ready *world, want map[string]string) {
 		tried, lost := 0, 0
 		defer func() { t.Logf("%d cuts, %d files emptied", tried, lost) }()
-		for n := 1; ; n++ {
+		for n := 1; ; n += disktest.Step() {
 			w := ready.copy(t)
 			f := &disktest.Faults{FailAt: n, Dead: true, Volatile: true}
 			_ = w.with(f, c.do)

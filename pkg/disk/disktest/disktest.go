@@ -193,15 +193,25 @@ func Kinds() []Kind {
 // maxSteps ends a FailEach whose work never succeeds.
 const maxSteps = 5000
 
-// FailEach runs a test for n = 1, 2, 3, ... and each of [Kinds] until no
-// operation failed any more. try gets fresh faults and does the work from a
+// Step is from one n to the next where every n-th operation fails in turn: 1,
+// or with -short 7, so that a run with the race detector, five to ten times as
+// slow, still meets failures at all stages of the work.
+func Step() int {
+	if testing.Short() {
+		return 7
+	}
+	return 1
+}
+
+// FailEach runs a test for n = 1, 2, 3, ..., or in larger [Step]s, and each of
+// [Kinds] until no operation failed any more. try gets fresh faults and does the work from a
 // fresh start; it checks the invariants itself and returns the work's error.
 // FailEach checks that work which met a failure does not claim success,
 // unless mayHide allows it for the operation that failed first.
 func FailEach(t *testing.T, mayHide func(Op) bool, try func(t *testing.T, f *Faults) error) {
 	t.Helper()
-	for _, k := range Kinds() {
-		for n := 1; ; n++ {
+	for i, k := range Kinds() {
+		for n := 1 + i*(Step()-1)/2; ; n += Step() {
 			if n > maxSteps {
 				t.Fatalf("%s: still failing at operation %d", k.Name, n)
 			}
