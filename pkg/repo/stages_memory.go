@@ -51,7 +51,8 @@ const (
 	blockHeader = 8
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli is the table of CRC-32C, made when it is first asked for.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // loadStageMemory reads the memory; there is always one.
 func loadStageMemory(root *disk.Dir) *stageMemory {
@@ -96,7 +97,7 @@ func cutBlock(text string) (block, rest string, ok bool) {
 // decodeFolder returns nil if the block is damaged.
 func decodeFolder(block string) *rememberedFolder {
 	body := []byte(block[blockHeader:])
-	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32([]byte(block[4:8])) {
+	if crc32.Checksum(body, castagnoli()) != binary.LittleEndian.Uint32([]byte(block[4:8])) {
 		return nil
 	}
 	r := blockReader{s: block[blockHeader:]}
@@ -140,7 +141,7 @@ func (f *rememberedFolder) append(b []byte) []byte {
 	}
 	body := b[at+blockHeader:]
 	binary.LittleEndian.PutUint32(b[at:], uint32(len(body)))
-	binary.LittleEndian.PutUint32(b[at+4:], crc32.Checksum(body, castagnoli))
+	binary.LittleEndian.PutUint32(b[at+4:], crc32.Checksum(body, castagnoli()))
 	return b
 }
 
