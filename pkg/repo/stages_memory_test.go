@@ -430,3 +430,29 @@ func TestStageCountsNamed(t *testing.T) {
 		}
 	}
 }
+
+// However deep folders are, few are open at a time, and none is left open.
+func TestStageWalkDeep(t *testing.T) {
+	w := manyPointers(t, 10)
+	deep := "."
+	for range 40 {
+		deep += "/d"
+		w.write(deep+"/sub/.dvc/config", "") // another repository
+	}
+	w.write(deep+"/x.dvc", "outs:\n- md5: "+otherMD5+"\n  hash: md5\n  path: x\n")
+	open := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("the system does not say what is open: ", err)
+		}
+		return len(list)
+	}
+	before := open()
+	outs, n := w.load()
+	if len(outs) != 11 || n.Folders < 42 {
+		t.Errorf("%d outs, %+v", len(outs), n)
+	}
+	if after := open(); after > before+5 { // a repository of Git and the like, but not a folder a level
+		t.Errorf("%d descriptors are open, before it were %d", after, before)
+	}
+}

@@ -251,9 +251,7 @@ func (w *workspaceWalk) enter(sub, name string, depth int, dir *disk.Dir, rules,
 	}
 	var list []disk.Entry
 	if err == nil {
-		if depth < keepOpen {
-			defer child.Close()
-		}
+		defer child.Close() // deep down, folder has done so before
 		list, err = child.ReadDir()
 	}
 	switch {
