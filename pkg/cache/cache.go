@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -51,7 +51,8 @@ type Cache struct {
 	umask fs.FileMode
 
 	mu     sync.Mutex
-	root   *disk.Dir // nil until the folder exists
+	root   *disk.Dir            // nil until the folder exists
+	bases  map[string]*disk.Dir // the folders of algorithms: "files/md5/"
 	shards map[string]*shard
 	spare  int // how many more shards may stay open
 
@@ -78,7 +79,7 @@ func Open(path string, o Options) *Cache {
 	if len(o.Links) == 0 {
 		o.Links = []LinkType{Reflink, Copy}
 	}
-	return &Cache{path: filepath.Clean(path), opts: o, umask: disk.Umask(), shards: map[string]*shard{}, spare: openShards()}
+	return &Cache{path: filepath.Clean(path), opts: o, umask: disk.Umask(), bases: map[string]*disk.Dir{}, shards: map[string]*shard{}, spare: openShards()}
 }
 
 // Path is the cache's folder.
@@ -94,6 +95,10 @@ func (c *Cache) Close() error {
 	for k, s := range c.shards {
 		s.dir.Close()
 		delete(c.shards, k)
+	}
+	for k, d := range c.bases {
+		d.Close()
+		delete(c.bases, k)
 	}
 	if c.root != nil {
 		c.root.Close()
@@ -203,11 +208,9 @@ func (c *Cache) shard(prefix string, create bool) (*shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	var dir *disk.Dir
-	if create {
+	dir, err := c.openShard(root, prefix)
+	if create && errors.Is(err, fs.ErrNotExist) {
 		dir, err = c.makeShard(root, prefix)
-	} else {
-		dir, err = root.OpenPath(prefix)
 	}
 	if err != nil {
 		return nil, err
@@ -221,10 +224,33 @@ func (c *Cache) shard(prefix string, create bool) (*shard, error) {
 	return s, nil
 }
 
-func (c *Cache) makeShard(root *disk.Dir, prefix string) (*disk.Dir, error) {
-	if dir, err := root.OpenPath(prefix); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return dir, err
+// openShard opens a shard by way of the folder of its algorithm, which stays open.
+func (c *Cache) openShard(root *disk.Dir, prefix string) (*disk.Dir, error) {
+	at, name := path.Split(prefix)
+	if at == "" {
+		return root.Open(name)
 	}
+	base := c.bases[at]
+	if base == nil {
+		var err error
+		if base, err = root.OpenPath(strings.TrimSuffix(at, "/")); err != nil {
+			return nil, err
+		}
+		c.bases[at] = base
+	}
+	dir, err := base.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Deleted meanwhile, and perhaps made anew.
+		if st, serr := base.Stat(); serr != nil || st.Nlink == 0 {
+			base.Close()
+			delete(c.bases, at)
+			return root.OpenPath(prefix)
+		}
+	}
+	return dir, err
+}
+
+func (c *Cache) makeShard(root *disk.Dir, prefix string) (*disk.Dir, error) {
 	dir, err := root.MakePath(prefix, c.dirMode())
 	if err == nil && c.opts.Shared {
 		// The umask may have taken the group's bit; setgid must be asked for.
@@ -663,52 +689,60 @@ func (c *Cache) Clean() {
 // question.
 const worthListing = 2048
 
-// Missing counts those of n objects that the cache lacks, by name. Of many it
-// lists the folders, so it says nothing of sizes.
-func (c *Cache) Missing(ctx context.Context, n int, at func(int) object.Digest) (int, error) {
+// Missing returns which of n objects the cache lacks, in their order. Of many it
+// lists the folders, so it goes by names; of few an object of another size,
+// where one is given and not -1, counts as missing too.
+func (c *Cache) Missing(ctx context.Context, n int, at func(int) (d object.Digest, size int64)) ([]int32, error) {
+	digest := func(i int) object.Digest { d, _ := at(i); return d }
+	var missing []int32
 	if n < worthListing {
-		sizes, err := c.Sizes(ctx, n, at)
-		missing := 0
-		for _, size := range sizes {
-			if size < 0 {
-				missing++
+		sizes, err := c.Sizes(ctx, n, digest)
+		for i, size := range sizes {
+			if _, want := at(i); size < 0 || want >= 0 && want != size {
+				missing = append(missing, int32(i))
 			}
 		}
 		return missing, err
 	}
 	defer c.looking(n).End()
-	var missing atomic.Int64
+	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))
-	asked := 0
-	for _, part := range byShard(n, at) {
-		asked += len(part)
+	for _, part := range byShard(n, digest) {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			n, err := c.missingIn(at, part)
-			missing.Add(int64(n))
+			lacks, err := c.missingIn(digest, part)
+			mu.Lock()
+			missing = append(missing, lacks...)
+			mu.Unlock()
 			return err
 		})
 	}
 	err := g.Wait()
-	return int(missing.Load()) + n - asked, err
+	for i := range n {
+		if digest(i).IsZero() {
+			missing = append(missing, int32(i))
+		}
+	}
+	slices.Sort(missing)
+	return missing, err
 }
 
-// missingIn counts what a folder lacks of the objects in part, which share it.
-func (c *Cache) missingIn(at func(int) object.Digest, part []int32) (int, error) {
+// missingIn returns what a folder lacks of the objects in part, which share it.
+func (c *Cache) missingIn(at func(int) object.Digest, part []int32) ([]int32, error) {
 	first := at(int(part[0]))
 	s, err := c.shard(shardOf(first), false)
 	if err != nil {
-		return len(part), c.unlessMissing(first, err)
+		return part, c.unlessMissing(first, err)
 	}
 	if !s.kept {
 		defer s.dir.Close()
 	}
 	names, err := s.dir.ReadDir()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	have := make(map[string]bool, len(names))
 	for _, n := range names {
@@ -716,12 +750,12 @@ func (c *Cache) missingIn(at func(int) object.Digest, part []int32) (int, error)
 			have[n.Name] = true
 		}
 	}
-	missing := 0
+	var missing []int32
 	var name []byte
 	for _, i := range part {
 		name = at(int(i)).AppendText(name[:0])
 		if !have[string(name[2:])] {
-			missing++
+			missing = append(missing, i)
 		}
 	}
 	return missing, nil

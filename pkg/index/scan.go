@@ -394,7 +394,7 @@ func (s *Scanner) storeMissing(ctx context.Context, t *Tree) error {
 	if s.Store == nil || t.Read == len(t.Files) {
 		return nil
 	}
-	have, err := s.Cache.Sizes(ctx, len(t.Files), func(i int) object.Digest { return t.Files[i].Digest })
+	missing, err := s.Cache.Missing(ctx, len(t.Files), func(i int) (object.Digest, int64) { return t.Files[i].Digest, t.Files[i].Size })
 	if err != nil {
 		return err
 	}
@@ -402,11 +402,8 @@ func (s *Scanner) storeMissing(ctx context.Context, t *Tree) error {
 	for _, l := range t.Links {
 		links[l] = true
 	}
-	for i := range t.Files {
+	for _, i := range missing {
 		f := &t.Files[i]
-		if have[i] == f.Size {
-			continue
-		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}

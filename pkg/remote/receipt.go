@@ -393,54 +393,61 @@ func (s *Store) leaveReceipts(ctx context.Context, folders []*Item, size func(*o
 	_ = g.Wait()
 }
 
-// Look asks a store what it holds of items and of the files they name, as
-// [object.Store.Has] does. Of a folder with a receipt that is believed the
-// files are not asked for, and their size is -1; not so with verify.
-func Look(ctx context.Context, s object.Store, items []Item, verify bool) (map[object.Digest]object.Info, error) {
-	var folders []*Item
-	for i := range items {
-		if items[i].Files != nil {
-			folders = append(folders, &items[i])
+// Held is what a store said that it holds.
+type Held struct{ t *transfer }
+
+// Size is the size of an object that the store holds, -1 if it was not asked
+// for it by itself. ok is false if it does not hold it.
+func (h Held) Size(d object.Digest) (size int64, ok bool) {
+	for _, list := range [][]entry{h.t.files, h.t.manifests} {
+		if e := h.t.find(list, d); e != nil && e.state == held {
+			return e.size, true
 		}
 	}
-	var believed map[object.Digest]bool
+	return 0, false
+}
+
+// Look asks a store what it holds of items and of the files they name. Of a
+// folder with a receipt that is believed the files are not asked for, and
+// their size is -1; not so with verify.
+func Look(ctx context.Context, s object.Store, items []Item, verify bool) (Held, error) {
+	t := &transfer{dst: s, items: items}
+	t.collect()
 	if st, ok := s.(*Store); ok && !verify {
-		var err error
-		if believed, err = st.receipted(ctx, folders); err != nil {
-			return nil, err
+		var folders []*Item
+		for i := range items {
+			if items[i].Files != nil {
+				folders = append(folders, &items[i])
+			}
+		}
+		believed, err := st.receipted(ctx, folders)
+		if err != nil {
+			return Held{}, err
+		}
+		sure := func(e *entry) {
+			if e != nil {
+				e.state, e.size = held, -1
+			}
+		}
+		for _, f := range folders {
+			if !believed[f.Digest] {
+				continue
+			}
+			sure(t.find(t.manifests, f.Digest))
+			for i := range f.Files {
+				sure(t.find(t.files, f.Files[i].Digest))
+			}
 		}
 	}
-	sure := map[object.Digest]object.Info{}
-	for _, f := range folders {
-		if !believed[f.Digest] {
-			continue
-		}
-		sure[f.Digest] = object.Info{Digest: f.Digest, Size: -1}
-		for _, x := range f.Files {
-			sure[x.Digest] = object.Info{Digest: x.Digest, Size: -1}
-		}
-	}
-	var ask []object.Digest
-	add := func(d object.Digest) {
-		if _, known := sure[d]; !known {
-			ask = append(ask, d)
-		}
-	}
-	for i := range items {
-		add(items[i].Digest)
-		for j := range items[i].Files {
-			add(items[i].Files[j].Digest)
-		}
-	}
-	if len(ask) == 0 {
-		return sure, nil
-	}
-	found, err := s.Has(ctx, ask)
+	ask := t.waiting()
+	found, err := sizes(ctx, s, len(ask), func(i int) object.Digest { return t.digest(ask[i]) })
 	if err != nil {
-		return nil, err
+		return Held{}, err
 	}
-	for d, i := range sure {
-		found[d] = i
+	for i, e := range ask {
+		if e.state, e.size = held, found[i]; found[i] < 0 {
+			e.state = bad
+		}
 	}
-	return found, nil
+	return Held{t}, nil
 }

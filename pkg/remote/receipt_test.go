@@ -56,8 +56,14 @@ func TestReceipts(t *testing.T) {
 		}
 		f = counted(m)
 		found, err := remote.Look(t.Context(), memoryStore(f, "dst"), []remote.Item{dir}, false)
-		if err != nil || len(found) != c.files+1 || requests(f) > c.most {
-			t.Errorf("%s: looking took %d requests, found %d, %v", name, requests(f), len(found), err)
+		there := 0
+		for _, it := range append(filesOf(dir), dir) {
+			if _, ok := found.Size(it.Digest); err == nil && ok {
+				there++
+			}
+		}
+		if there != c.files+1 || requests(f) > c.most {
+			t.Errorf("%s: looking took %d requests, found %d, %v", name, requests(f), there, err)
 		}
 		f = counted(m)
 		if st := pushed(t, f, src, remote.TransferOptions{Verify: true}, dir); st.Skipped != c.files+1 || c.page == 0 && requests(f) < c.files {

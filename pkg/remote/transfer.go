@@ -431,14 +431,7 @@ func (e *folderError) Error() string {
 // lacking returns what dst does not have with its right size, and counts the
 // rest as skipped, or as missing if src does not have it either.
 func (t *transfer) lacking(ctx context.Context) (files, manifests []int32, err error) {
-	all := make([]*entry, 0, len(t.files)+len(t.manifests))
-	for _, part := range [][]entry{t.files, t.manifests} {
-		for i := range part {
-			if part[i].state == waiting {
-				all = append(all, &part[i])
-			}
-		}
-	}
+	all := t.waiting()
 	digestOf := func(list []*entry) func(int) object.Digest {
 		return func(i int) object.Digest { return t.digest(list[i]) }
 	}
@@ -513,6 +506,19 @@ func (t *transfer) lacking(ctx context.Context) (files, manifests []int32, err e
 // worthListing is how many objects of unknown size make it worth asking a
 // store that is not a folder; otherwise opening them tells.
 const worthListing = 64
+
+// waiting are the files, then the manifests, that dst was not asked for yet.
+func (t *transfer) waiting() []*entry {
+	all := make([]*entry, 0, len(t.files)+len(t.manifests))
+	for _, part := range [][]entry{t.files, t.manifests} {
+		for i := range part {
+			if part[i].state == waiting {
+				all = append(all, &part[i])
+			}
+		}
+	}
+	return all
+}
 
 // Sizes that are none.
 const (

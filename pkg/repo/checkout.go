@@ -204,11 +204,11 @@ func (r *Repo) removeForeign(plans []index.Plan) error {
 func (r *Repo) keepWhole(ctx context.Context, plans []index.Plan, o CheckoutOptions, bad *failures) ([]index.Plan, error) {
 	missing := 0
 	for _, p := range plans {
-		n, err := r.Cache.Missing(ctx, len(p.Create), func(i int) object.Digest { return p.Create[i].Digest })
+		lacks, err := r.Cache.Missing(ctx, len(p.Create), func(i int) (object.Digest, int64) { return p.Create[i].Digest, -1 })
 		if err != nil {
 			return nil, err
 		}
-		missing += n
+		missing += len(lacks)
 	}
 	if missing == 0 {
 		return plans, nil

@@ -731,62 +731,68 @@ func (r *Repo) statusOf(ctx context.Context, store object.Store, w *wanted, veri
 	if err := readManifests(ctx, w.bundles, r.Cache, store); err != nil {
 		return err
 	}
-	var items []remote.Item
-	var ds []object.Digest
-	folder := map[object.Digest]object.Digest{} // of a file, the manifest that names it
-	for _, b := range w.bundles {
-		for it := range b.items() {
-			items = append(items, it)
-			ds = append(ds, it.Digest)
-			if b.digest.IsDir() && !it.Digest.IsDir() {
-				folder[it.Digest] = b.digest
-			}
-		}
-	}
-	here, err := r.Cache.Has(ctx, ds)
+	asked := transferItems(w.bundles)
+	heads, err := r.Cache.Sizes(ctx, len(w.bundles), func(i int) object.Digest { return w.bundles[i].digest })
 	if err != nil {
 		return err
 	}
-	asked := transferItems(w.bundles)
+	own := make(map[object.Digest]int64, len(heads)) // of what is an object by itself, or a manifest
+	n := 0
+	for i, b := range w.bundles {
+		own[b.digest] = heads[i]
+		n += 1 + len(b.files)
+	}
 	for i := range asked {
-		if info, ok := here[asked[i].Digest]; ok {
-			asked[i].Size = info.Size
+		if size, ok := own[asked[i].Digest]; ok && size >= 0 {
+			asked[i].Size = size
 		}
 	}
 	span := r.phase("ask the remote", "objects")
-	span.Add(int64(len(ds)), 0)
+	span.Add(int64(n), 0)
 	there, err := remote.Look(ctx, store, asked, verify)
 	span.End()
 	if err != nil {
 		return err
 	}
-	for _, it := range items {
-		local, inCache := here[it.Digest]
-		far, inRemote := there[it.Digest]
-		// An object of another size is not the object.
-		if inCache && inRemote && far.Size >= 0 && local.Size != far.Size {
-			inRemote = false
+	for i, b := range w.bundles {
+		_, claimed := there.Size(b.digest)
+		compareOne(there, b.digest, heads[i], b.out(), false, into)
+		if !b.digest.IsDir() {
+			continue
 		}
-		switch {
-		case inCache && !inRemote:
-			into[it.Path] = OnlyInCache
-		case inCache:
-		case it.Digest.IsDir() && inRemote:
-			// A folder is named for its files: its manifest alone says nothing.
-		case inRemote, claims(there, folder[it.Digest]):
-			into[it.Path] = OnlyInRemote
-		default:
-			into[it.Path] = Nowhere
+		part := b.files.Under(b.under)
+		here, err := r.Cache.Sizes(ctx, len(part), func(i int) object.Digest { return part[i].Digest })
+		if err != nil {
+			return err
+		}
+		for i, f := range part {
+			compareOne(there, f.Digest, here[i], path.Join(b.out(), f.Path), claimed, into)
 		}
 	}
 	return nil
 }
 
-// claims reports whether a remote says, by holding a folder's manifest, that it
-// has the folder's files. DVC calls what is missing of them deleted.
-func claims(there map[object.Digest]object.Info, manifest object.Digest) bool {
-	_, ok := there[manifest]
-	return ok
+// compareOne says how an object of the cache, of a size or -1 if it lacks it, and
+// a remote differ. claimed is whether the remote says, by holding a folder's
+// manifest, that it has the folder's files: DVC calls what is missing of them
+// deleted.
+func compareOne(there remote.Held, d object.Digest, here int64, at string, claimed bool, into map[string]string) {
+	far, inRemote := there.Size(d)
+	// An object of another size is not the object.
+	if here >= 0 && inRemote && far >= 0 && here != far {
+		inRemote = false
+	}
+	switch {
+	case here >= 0 && !inRemote:
+		into[at] = OnlyInCache
+	case here >= 0:
+	case d.IsDir() && inRemote:
+		// A folder is named for its files: its manifest alone says nothing.
+	case inRemote, claimed:
+		into[at] = OnlyInRemote
+	default:
+		into[at] = Nowhere
+	}
 }
 
 // notInRemote lists the recorded data that the remote lacks.
@@ -832,7 +838,7 @@ func (r *Repo) lacking(ctx context.Context, store object.Store, w *wanted, granu
 	}
 	var list []change
 	for _, it := range items {
-		if _, ok := there[it.Digest]; !ok {
+		if _, ok := there.Size(it.Digest); !ok {
 			list = append(list, change{path: it.Path, isDir: it.Digest.IsDir()})
 		}
 	}

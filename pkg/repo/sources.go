@@ -99,9 +99,9 @@ func (r *Repo) verifyRemote(ctx context.Context, store object.Store, bundles []*
 	var e remote.TransferError
 	seen := map[object.Digest]bool{}
 	for _, it := range all {
-		far, ok := there[it.Digest]
+		far, ok := there.Size(it.Digest)
 		local, known := here[it.Digest]
-		if seen[it.Digest] || ok && (!known || local.Size == far.Size) {
+		if seen[it.Digest] || ok && (!known || local.Size == far) {
 			continue
 		}
 		seen[it.Digest] = true
@@ -110,7 +110,7 @@ func (r *Repo) verifyRemote(ctx context.Context, store object.Store, bundles []*
 			continue
 		}
 		e.Stats.Failed = append(e.Stats.Failed, remote.ItemError{Item: it,
-			Err: errs.New(errs.Corrupt, "object %s has %d bytes there, not %d", it.Digest, far.Size, local.Size)})
+			Err: errs.New(errs.Corrupt, "object %s has %d bytes there, not %d", it.Digest, far, local.Size)})
 	}
 	if len(seen) == 0 {
 		return nil

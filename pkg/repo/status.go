@@ -348,8 +348,8 @@ func (r *Repo) inCache(ctx context.Context, t Target, have *index.Tree) (bool, e
 		}
 	}
 	part := m.Under(t.Under)
-	got, err := r.Cache.Missing(ctx, len(part), func(i int) object.Digest { return part[i].Digest })
-	return err == nil && got == 0, err
+	missing, err := r.Cache.Missing(ctx, len(part), func(i int) (object.Digest, int64) { return part[i].Digest, -1 })
+	return err == nil && len(missing) == 0, err
 }
 
 // depsStatus compares a stage's dependencies and parameters with the lock.

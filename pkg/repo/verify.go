@@ -368,14 +368,14 @@ func (v *verifier) remote(ctx context.Context, s openStore, w *wanted) error {
 				seen[it.Digest] = true
 				v.res.Objects++
 			}
-			far, ok := there[it.Digest]
+			far, ok := there.Size(it.Digest)
 			switch {
 			case !ok:
 				miss(b, it, "missing")
 			case it.Digest.IsDir() && b.hostile:
 				miss(b, it, "damaged")
-			case it.Size >= 0 && far.Size >= 0 && far.Size != it.Size:
-				miss(b, it, fmt.Sprintf("%d bytes instead of %d", far.Size, it.Size))
+			case it.Size >= 0 && far >= 0 && far != it.Size:
+				miss(b, it, fmt.Sprintf("%d bytes instead of %d", far, it.Size))
 			}
 		}
 	}
