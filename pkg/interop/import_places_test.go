@@ -286,6 +286,66 @@ func TestImportURLPlaces(t *testing.T) {
 	}
 }
 
+// TestImportURLVersions: of a bucket that keeps versions both record the same
+// ones, get those that are recorded though there are newer ones, and go on to
+// the newest when they are told to.
+func TestImportURLVersions(t *testing.T) {
+	d := newDuo(t, "dvc")
+	s, _ := s3server.StartVersions(t, os.Getenv("CAIRN_S3_SERVER"))
+	url := "s3://" + s.Bucket + "/lake"
+	d.lakeOf(url, s.Options(), "access_key_id", "secret_access_key")
+	d.env = append(d.env, "AWS_ACCESS_KEY_ID="+s.AccessKey, "AWS_SECRET_ACCESS_KEY="+s.SecretKey)
+	put := byBackend(url, s.Options())
+	put(t, "in/f", "one")
+	put(t, "in/d/a", "a")
+	put(t, "in/d/s/b", "b")
+	for _, c := range [][]string{
+		{"f.dvc", "remote://lake/in/f", "f"},
+		{"d.dvc", "remote://lake/in/d", "d"},
+		{"nf.dvc", "remote://lake/in/f", "nf", "--no-download"},
+		{"nd.dvc", "remote://lake/in/d", "nd", "--no-download"},
+	} {
+		out := strings.TrimSuffix(c[0], ".dvc")
+		d.pointers(c[0], []string{out, c[0]}, append([]string{"import-url", "-q", "--version-aware"}, c[1:]...)...)
+		if text := d.texts(c[:1])[c[0]]; !strings.Contains(text, "version_id: ") {
+			t.Errorf("%s has no version:\n%s", c[0], text)
+		}
+	}
+	was := map[string]string{"f": tree(t, d.path("f")), "d": tree(t, d.path("d"))}
+	put(t, "in/f", "two")
+	put(t, "in/d/a", "a2")
+	put(t, "in/d/new", "new")
+	// What is recorded comes again, by either.
+	for _, who := range []string{"dvc", "cairn"} {
+		d.play(rm("f"), rm("d"), wipeCache())
+		d.ok(who, "pull", "-q", "f.dvc", "d.dvc")
+		for out, want := range was {
+			if got := tree(t, d.path(out)); got != want {
+				t.Errorf("%s pulled of %s\n%s\nwant\n%s", who, out, got, want)
+			}
+		}
+	}
+	files := []string{"f.dvc", "d.dvc", "nf.dvc", "nd.dvc"}
+	before := d.texts(files)
+	var wrote []map[string]string
+	for _, who := range []string{"dvc", "cairn"} {
+		for f, text := range before {
+			d.play(write(f, text))
+		}
+		d.ok(who, "update", "-q", "f.dvc", "d.dvc")
+		d.ok(who, "update", "-q", "--no-download", "nf.dvc", "nd.dvc")
+		wrote = append(wrote, d.texts(files))
+		if b, err := os.ReadFile(d.path("f")); err != nil || string(b) != "two" {
+			t.Errorf("%s: f is %q, %v", who, b, err)
+		}
+	}
+	for _, f := range files {
+		if wrote[0][f] == before[f] || wrote[0][f] != wrote[1][f] {
+			t.Errorf("update of %s: it was\n%s\nDVC wrote\n%s\ncairn\n%s", f, before[f], wrote[0][f], wrote[1][f])
+		}
+	}
+}
+
 // texts reads files.
 func (d *duo) texts(files []string) map[string]string {
 	d.t.Helper()
