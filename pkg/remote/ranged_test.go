@@ -348,10 +348,10 @@ func (b *turnBody) Close() error {
 // One that has ranges at first and then none is read in one stream from there.
 func TestRangedServerForgetsRanges(t *testing.T) {
 	t.Parallel()
-	w, s, d := ranged(t)
+	w, _, d := ranged(t)
 	var parts atomic.Int64
 	forgets := &forgetful{watched: w, parts: &parts}
-	s = memoryStore(forgets, "src")
+	s := memoryStore(forgets, "src")
 	s.SetHungry()
 	dst, err := move(t.Context(), s, d, 8)
 	if err != nil || !has(t, dst, d) {
