@@ -135,11 +135,11 @@ func (b *s3Backend) httpClient() (*awshttp.BuildableClient, error) {
 	if b.o.caBundle != "" {
 		pem, err := os.ReadFile(b.o.caBundle)
 		if err != nil {
-			return nil, &errs.Error{Kind: errs.Config, Msg: fmt.Sprintf("remote %q: option \"ssl_verify\"", b.name), Err: err}
+			return nil, &errs.Error{Kind: errs.Config, Msg: fmt.Sprintf("remote %q: %s", b.name, b.o.caSource), Err: err}
 		}
 		roots = x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, errs.New(errs.Config, "remote %q: option \"ssl_verify\": %q holds no certificate", b.name, b.o.caBundle)
+			return nil, errs.New(errs.Config, "remote %q: %s: %q holds no certificate", b.name, b.o.caSource, b.o.caBundle)
 		}
 	}
 	return awshttp.NewBuildableClient().

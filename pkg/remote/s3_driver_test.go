@@ -232,6 +232,35 @@ func TestS3Certificates(t *testing.T) {
 			t.Errorf("ssl_verify=%s: got %v", filepath.Base(verify), err)
 		}
 	}
+	// As for DVC, whose libraries read it.
+	for _, c := range []struct {
+		options map[string]string
+		bundle  string
+		want    errs.Kind
+	}{{nil, ca, errs.Other}, {nil, "", errs.Config}, {map[string]string{"ssl_verify": "true"}, ca, errs.Config}} {
+		env := Env{Getenv: func(name string) string {
+			if name == "REQUESTS_CA_BUNDLE" {
+				return c.bundle
+			}
+			return ""
+		}}
+		b, err := newS3(t.Context(), s3Config(srv.URL, c.options), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Stat(t.Context(), "k"); errs.KindOf(err) != c.want || (err == nil) != (c.want == errs.Other) {
+			t.Errorf("%v with REQUESTS_CA_BUNDLE=%s: got %v", c.options, filepath.Base(c.bundle), err)
+		}
+	}
+	missing := Env{Getenv: func(name string) string {
+		if name == "REQUESTS_CA_BUNDLE" {
+			return "/no/such/bundle"
+		}
+		return ""
+	}}
+	if _, err := newS3(t.Context(), s3Config(srv.URL, nil), missing); !errs.Is(err, errs.Config) || !strings.Contains(err.Error(), "REQUESTS_CA_BUNDLE") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // What is asked of the server reaches it.

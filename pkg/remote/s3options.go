@@ -26,6 +26,7 @@ type s3Options struct {
 	accessKey, secret, session  string
 	skipVerify                  bool
 	caBundle                    string
+	caSource                    string        // where caBundle is from, for messages
 	connect, read               time.Duration // 0 is the default
 
 	sse                              types.ServerSideEncryption
@@ -49,6 +50,10 @@ func parseS3(c Config, env Env) (*s3Options, error) {
 		if err := o.set(c, env, key, value); err != nil {
 			return nil, err
 		}
+	}
+	// As botocore, which DVC uses; the SDK itself knows AWS_CA_BUNDLE.
+	if _, set := c.Options["ssl_verify"]; !set && env.getenv("AWS_CA_BUNDLE") == "" {
+		o.caBundle, o.caSource = env.getenv("REQUESTS_CA_BUNDLE"), "REQUESTS_CA_BUNDLE"
 	}
 	return o, o.check(c)
 }
@@ -119,6 +124,7 @@ func (o *s3Options) set(c Config, env Env, key, value string) (err error) {
 		on, berr := parseBool(value)
 		if o.skipVerify = berr == nil && !on; berr != nil {
 			path(&o.caBundle)
+			o.caSource = `option "ssl_verify"`
 		}
 	case "read_timeout":
 		seconds(&o.read)
