@@ -637,19 +637,19 @@ func (r *Repo) haveAll(ctx context.Context, bundles []*bundle) (bool, error) {
 			single[len(single)-1].Size = -1
 		}
 	}
-	if whole, err := r.hasAll(ctx, single); err != nil || !whole {
+	if whole, err := r.cacheHolds(ctx, single); err != nil || !whole {
 		return false, err
 	}
 	for _, b := range bundles {
-		if whole, err := r.hasAll(ctx, b.files.Under(b.under)); err != nil || !whole {
+		if whole, err := r.cacheHolds(ctx, b.files.Under(b.under)); err != nil || !whole {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-// hasAll reports whether the cache has all files of a list, as long as it says.
-func (r *Repo) hasAll(ctx context.Context, m object.Manifest) (bool, error) {
+// cacheHolds reports whether the cache has all files of a list, as long as it says.
+func (r *Repo) cacheHolds(ctx context.Context, m object.Manifest) (bool, error) {
 	if len(m) == 0 {
 		return true, nil
 	}
