@@ -8,7 +8,9 @@ import (
 )
 
 func main() {
-	governMemory()
+	if os.Getenv("GOGC") == "" { // whoever sets it knows better
+		governMemory()
+	}
 	cli.NoProfile()
 	ctx, stop := cli.Signals()
 	code := cli.Main(ctx, cli.OSEnv())
