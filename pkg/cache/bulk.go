@@ -25,10 +25,12 @@ type bulk struct {
 	f    *disk.File
 	size int64 // what f has; another length is errChanged
 	alg  object.Algorithm
-	tick func(int64) // hears of the bytes, from several goroutines; may be nil
+	tick func(int64) // hears of the bytes, once at a time; may be nil
 
 	to   *disk.File // an empty file that is to have the bytes; may be nil
 	with *disk.File // a file that must have the same bytes, else errDiffers; may be nil
+
+	hearing sync.Mutex
 
 	sparse bool        // f has holes
 	afar   atomic.Bool // f's server copies for us
@@ -207,6 +209,8 @@ func (b *bulk) inOrder(ctx context.Context) (object.Digest, error) {
 
 func (b *bulk) heard(n int) {
 	if b.tick != nil {
+		b.hearing.Lock()
+		defer b.hearing.Unlock()
 		b.tick(int64(n))
 	}
 }
