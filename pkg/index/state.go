@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io/fs"
 	"maps"
 	"slices"
@@ -63,21 +62,16 @@ type recent struct {
 //
 // The format is private: another version is an empty state.
 const (
-	stateMagic  = "CAIRNIX2"
-	blockHeader = 8 // a block's length and checksum
-
+	stateMagic    = "CAIRNIX2"
 	blockFolder   = 1 // path, records
 	blockContents = 2 // path, offset, length of each folder
 	blockEnd      = 3 // where the contents are; the last block of a file
-	endSize       = blockHeader + 1 + 8
+	endSize       = BlockHeader + 1 + 8
 
 	mostBlock = 1 << 31
 	// A file is written anew once so much of it is of no use any more.
 	wasteLeast = 1 << 20
 )
-
-// castagnoli is the table of CRC-32C, made when it is first asked for.
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // LoadState reads the state from a file of dir. Whatever is wrong with the
 // file, the state is usable: what cannot be read is not remembered. note says
@@ -126,7 +120,7 @@ func (s *State) contents() bool {
 		return false
 	}
 	b, ok := s.block(place{s.size - endSize, endSize})
-	if !ok || len(b) != endSize-blockHeader || b[0] != blockEnd {
+	if !ok || len(b) != endSize-BlockHeader || b[0] != blockEnd {
 		return false
 	}
 	at := int64(binary.LittleEndian.Uint64(b[1:]))
@@ -156,11 +150,11 @@ func (s *State) contents() bool {
 func (s *State) scanBlocks() (note string) {
 	const cut = "the index is cut short; the rest is rebuilt"
 	for at := int64(len(stateMagic)); at < s.size; {
-		header := make([]byte, blockHeader)
+		header := make([]byte, BlockHeader)
 		if _, err := s.file.ReadAt(header, at); err != nil {
 			return cut
 		}
-		size := blockHeader + int64(binary.LittleEndian.Uint32(header))
+		size := BlockHeader + int64(binary.LittleEndian.Uint32(header))
 		if size > mostBlock || size > s.size-at {
 			return cut
 		}
@@ -186,22 +180,14 @@ func (s *State) scanBlocks() (note string) {
 // block reads a block and returns its body if it is whole. A body has at least
 // a byte, which says what it is.
 func (s *State) block(p place) (body []byte, ok bool) {
-	if p.size <= blockHeader {
+	if p.size <= BlockHeader {
 		return nil, false
 	}
 	b := make([]byte, p.size)
 	if _, err := s.file.ReadAt(b, p.at); err != nil {
 		return nil, false
 	}
-	return checkBlock(b)
-}
-
-func checkBlock(b []byte) (body []byte, ok bool) {
-	if len(b) <= blockHeader || int64(binary.LittleEndian.Uint32(b)) != int64(len(b)-blockHeader) {
-		return nil, false
-	}
-	body = b[blockHeader:]
-	return body, crc32.Checksum(body, castagnoli()) == binary.LittleEndian.Uint32(b[4:])
+	return CheckBlock(b)
 }
 
 // NewState returns a state that remembers nothing.
@@ -311,7 +297,7 @@ func (s *State) base(path string) Records {
 	body, ok := []byte(nil), false
 	if b, isFresh := s.fresh[path]; isFresh {
 		if b != nil {
-			body, ok = b[blockHeader:], true
+			body, ok = b[BlockHeader:], true
 		}
 	} else if p, known := s.folders[path]; known && s.file != nil {
 		body, ok = s.block(p)
@@ -356,7 +342,7 @@ func (s *State) File(folder, name string) Records {
 	r, ok := s.single[folder][name]
 	s.mu.Unlock()
 	if ok {
-		return decodeFolder(folderBlock(folder, []Record{r})[blockHeader:], folder)
+		return decodeFolder(folderBlock(folder, []Record{r})[BlockHeader:], folder)
 	}
 	records := s.base(folder)
 	if i, found := records.search(name); found {
@@ -599,14 +585,9 @@ func (w *blockWriter) flush() {
 
 // header writes what stands before a block's body.
 func (w *blockWriter) header(body []byte) {
-	var h [blockHeader]byte
+	var h [BlockHeader]byte
 	putHeader(h[:], body)
 	w.write(h[:])
-}
-
-func putHeader(h, body []byte) {
-	binary.LittleEndian.PutUint32(h, uint32(len(body)))
-	binary.LittleEndian.PutUint32(h[4:], crc32.Checksum(body, castagnoli()))
 }
 
 // contents writes where the folders are, and ends the file.
@@ -615,7 +596,7 @@ func (w *blockWriter) contents(folders map[string]place) {
 	b := []byte{blockContents}
 	b = binary.AppendUvarint(b, uint64(len(folders)))
 	for _, p := range slices.Sorted(maps.Keys(folders)) {
-		b = appendText(b, p)
+		b = AppendText(b, p)
 		b = binary.AppendUvarint(b, uint64(folders[p].at))
 		b = binary.AppendUvarint(b, uint64(folders[p].size))
 	}
@@ -676,17 +657,17 @@ func Settle(latest disk.Stat, now func() time.Time) bool {
 // folderBlock is the block of a folder. Without records it says that nothing is
 // remembered of it.
 func folderBlock(path string, records []Record) []byte {
-	size := blockHeader + 1 + 2*binary.MaxVarintLen64 + len(path)
+	size := BlockHeader + 1 + 2*binary.MaxVarintLen64 + len(path)
 	for i := range records {
 		size += recordMost + len(records[i].Name)
 	}
-	b := make([]byte, blockHeader, size)
+	b := make([]byte, BlockHeader, size)
 	b = append(b, blockFolder)
-	b = appendText(b, path)
+	b = AppendText(b, path)
 	b = binary.AppendUvarint(b, uint64(len(records)))
 	for i := range records {
 		r := &records[i]
-		b = appendText(b, r.Name)
+		b = AppendText(b, r.Name)
 		flags := byte(r.Digest.Algorithm())
 		if r.Racy {
 			flags |= flagRacy
@@ -699,7 +680,7 @@ func folderBlock(path string, records []Record) []byte {
 		b = binary.AppendUvarint(b, r.Stat.Dev)
 		b = r.Digest.AppendSum(b)
 	}
-	putHeader(b, b[blockHeader:])
+	SealBlock(b)
 	return slices.Clip(b)
 }
 
@@ -710,11 +691,6 @@ const (
 	recordLeast = 1 + 1 + 1 + 16 + 2           // bytes of the smallest record
 	recordMost  = 2 + 1 + 4 + 16 + 10 + 5 + 32 // and of a usual one, without its name
 )
-
-func appendText(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
-}
 
 // decodeFolder returns the records of a block's body, or none if they are not
 // those of the folder, sorted.

@@ -3,7 +3,6 @@ package repo
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io/fs"
 	"strings"
 	"time"
@@ -47,12 +46,7 @@ const (
 	// worthRemembering is from how many files on reading them takes longer
 	// than a memory costs.
 	worthRemembering = 50
-	// blockHeader is a block's length and checksum.
-	blockHeader = 8
 )
-
-// castagnoli is the table of CRC-32C, made when it is first asked for.
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // loadStageMemory reads the memory; there is always one.
 func loadStageMemory(root *disk.Dir) *stageMemory {
@@ -84,23 +78,22 @@ func stagesHeader() string {
 }
 
 func cutBlock(text string) (block, rest string, ok bool) {
-	if len(text) < blockHeader {
+	if len(text) < index.BlockHeader {
 		return "", "", false
 	}
 	n := uint64(binary.LittleEndian.Uint32([]byte(text[:4])))
-	if n > uint64(len(text)-blockHeader) {
+	if n > uint64(len(text)-index.BlockHeader) {
 		return "", "", false
 	}
-	return text[:blockHeader+n], text[blockHeader+n:], true
+	return text[:index.BlockHeader+n], text[index.BlockHeader+n:], true
 }
 
 // decodeFolder returns nil if the block is damaged.
 func decodeFolder(block string) *rememberedFolder {
-	body := []byte(block[blockHeader:])
-	if crc32.Checksum(body, castagnoli()) != binary.LittleEndian.Uint32([]byte(block[4:8])) {
+	if _, whole := index.CheckBlock([]byte(block)); !whole {
 		return nil
 	}
-	r := blockReader{s: block[blockHeader:]}
+	r := blockReader{s: block[index.BlockHeader:]}
 	f := &rememberedFolder{path: r.text(), block: block}
 	n := r.uvarint()
 	const least = 1 + 16 + 3 + 1 // bytes of the smallest record
@@ -126,28 +119,21 @@ func (f *rememberedFolder) append(b []byte) []byte {
 		return append(b, f.block...)
 	}
 	at := len(b)
-	b = append(b, make([]byte, blockHeader)...)
-	b = appendText(b, f.path)
+	b = append(b, make([]byte, index.BlockHeader)...)
+	b = index.AppendText(b, f.path)
 	b = binary.AppendUvarint(b, uint64(len(f.records)))
 	for i := range f.records {
 		r := &f.records[i]
-		b = appendText(b, r.name)
+		b = index.AppendText(b, r.name)
 		b = binary.LittleEndian.AppendUint64(b, uint64(r.stat.MTime))
 		b = binary.LittleEndian.AppendUint64(b, uint64(r.stat.CTime))
 		b = binary.AppendUvarint(b, uint64(r.stat.Size))
 		b = binary.AppendUvarint(b, r.stat.Ino)
 		b = binary.AppendUvarint(b, r.stat.Dev)
-		b = appendText(b, r.form)
+		b = index.AppendText(b, r.form)
 	}
-	body := b[at+blockHeader:]
-	binary.LittleEndian.PutUint32(b[at:], uint32(len(body)))
-	binary.LittleEndian.PutUint32(b[at+4:], crc32.Checksum(body, castagnoli()))
+	index.SealBlock(b[at:])
 	return b
-}
-
-func appendText(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
 }
 
 // blockReader takes fields off a block; once something is missing it is bad.
