@@ -203,18 +203,18 @@ func (w *pointerWriter) out(o *Out) {
 // ReadPointer makes the stage of a pointer file from what AppendPointer wrote
 // of it. ok is false if the form is not whole.
 func ReadPointer(file, form string) (s *Stage, ok bool) {
-	r := pointerReader{s: form}
+	r := pointerReader{NewFields(form)}
 	dir := path.Dir(file)
-	f := r.number()
+	f := r.Number()
 	s = &Stage{File: file, WDir: dir, Line: 1, Frozen: f&1 != 0, AlwaysChanged: f&2 != 0}
 	if f&32 != 0 {
-		s.WDir = r.text()
+		s.WDir = r.Text()
 	}
 	if f&4 != 0 {
-		s.Desc = r.text()
+		s.Desc = r.Text()
 	}
 	if f&8 != 0 {
-		s.MD5 = r.text()
+		s.MD5 = r.Text()
 	}
 	if f&16 != 0 {
 		s.Meta = r.value(0)
@@ -234,14 +234,23 @@ func ReadPointer(file, form string) (s *Stage, ok bool) {
 	return s, !r.bad && r.s == ""
 }
 
-// pointerReader takes fields off a form; once something is missing it is bad.
-// Texts share the memory of the form.
-type pointerReader struct {
+// Fields takes fields off a text that a memory holds, such as a form; once
+// something is missing it is bad. Texts share its memory.
+type Fields struct {
 	s   string
 	bad bool
 }
 
-func (r *pointerReader) take(n uint64) string {
+// NewFields begins at the start of s.
+func NewFields(s string) Fields { return Fields{s: s} }
+
+// Bad reports whether something was missing.
+func (r *Fields) Bad() bool { return r.bad }
+
+// Left is how many bytes there are yet.
+func (r *Fields) Left() int { return len(r.s) }
+
+func (r *Fields) take(n uint64) string {
 	if r.bad || n > uint64(len(r.s)) {
 		r.bad, r.s = true, ""
 		return ""
@@ -251,10 +260,14 @@ func (r *pointerReader) take(n uint64) string {
 	return out
 }
 
-func (r *pointerReader) number() uint64 {
+// Number takes a uvarint.
+func (r *Fields) Number() uint64 {
 	var n uint64
 	for i := 0; i < len(r.s) && i < binary.MaxVarintLen64; i++ {
 		c := r.s[i]
+		if i == binary.MaxVarintLen64-1 && c > 1 {
+			break // more than 64 bits
+		}
 		n |= uint64(c&0x7f) << (7 * i)
 		if c < 0x80 {
 			r.s = r.s[i+1:]
@@ -265,8 +278,23 @@ func (r *pointerReader) number() uint64 {
 	return 0
 }
 
+// Uint64 takes eight bytes, little endian.
+func (r *Fields) Uint64() uint64 {
+	p := r.take(8)
+	if r.bad {
+		return 0
+	}
+	return binary.LittleEndian.Uint64([]byte(p))
+}
+
+// Text takes a length and as many bytes.
+func (r *Fields) Text() string { return r.take(r.Number()) }
+
+// pointerReader reads a form.
+type pointerReader struct{ Fields }
+
 func (r *pointerReader) signed() int64 {
-	n := r.number()
+	n := r.Number()
 	v := int64(n >> 1)
 	if n&1 != 0 {
 		v = ^v
@@ -274,11 +302,9 @@ func (r *pointerReader) signed() int64 {
 	return v
 }
 
-func (r *pointerReader) text() string { return r.take(r.number()) }
-
 // count is a number of things that take a byte each at least.
 func (r *pointerReader) count() int {
-	n := r.number()
+	n := r.Number()
 	if n > uint64(len(r.s)) {
 		r.bad, r.s = true, ""
 		return 0
@@ -290,7 +316,7 @@ func (r *pointerReader) value(depth int) any {
 	if depth > deepestValue {
 		r.bad, r.s = true, ""
 	}
-	switch t := r.number(); t {
+	switch t := r.Number(); t {
 	case nilValue:
 	case falseValue, trueValue:
 		return t == trueValue
@@ -301,10 +327,10 @@ func (r *pointerReader) value(depth int) any {
 			return math.Float64frombits(binary.LittleEndian.Uint64([]byte(b)))
 		}
 	case textValue:
-		return r.text()
+		return r.Text()
 	case listValue:
 		n := r.count()
-		if r.number() != 0 {
+		if r.Number() != 0 {
 			return []any(nil)
 		}
 		list := make([]any, 0, n)
@@ -314,12 +340,12 @@ func (r *pointerReader) value(depth int) any {
 		return list
 	case mapValue:
 		n := r.count()
-		if r.number() != 0 {
+		if r.Number() != 0 {
 			return (*yamlfmt.Map)(nil)
 		}
 		m := &yamlfmt.Map{}
 		for range n {
-			k := r.text()
+			k := r.Text()
 			m.Set(k, r.value(depth+1))
 		}
 		return m
@@ -330,10 +356,10 @@ func (r *pointerReader) value(depth int) any {
 }
 
 func (r *pointerReader) entry(e *Entry) {
-	f := r.number()
+	f := r.Number()
 	e.IsExec, e.Legacy = f&1 != 0, f&2 != 0
-	e.Path = r.text()
-	alg := object.Algorithm(r.number())
+	e.Path = r.Text()
+	alg := object.Algorithm(r.Number())
 	size := alg.Size()
 	if sum := r.take(uint64(size)); len(sum) == size && size > 0 {
 		e.Digest = object.NewDigest(alg, []byte(sum), f&4 != 0)
@@ -342,7 +368,7 @@ func (r *pointerReader) entry(e *Entry) {
 	if f&8 == 0 {
 		return
 	}
-	e.ETag, e.Checksum, e.VersionID = r.text(), r.text(), r.text()
+	e.ETag, e.Checksum, e.VersionID = r.Text(), r.Text(), r.Text()
 	e.Cloud, e.FSConfig = r.value(0), r.value(0)
 	if f&16 == 0 {
 		return
@@ -353,7 +379,7 @@ func (r *pointerReader) entry(e *Entry) {
 		if r.bad {
 			return
 		}
-		fe := FileEntry{RelPath: r.text()}
+		fe := FileEntry{RelPath: r.Text()}
 		r.entry(&fe.Entry)
 		e.Files = append(e.Files, fe)
 	}
@@ -362,10 +388,10 @@ func (r *pointerReader) entry(e *Entry) {
 func (r *pointerReader) dep(s *Stage) *Dep {
 	d := &Dep{Stage: s}
 	r.entry(&d.Entry)
-	f := r.number()
+	f := r.Number()
 	d.DB, d.Dataset = r.value(0), r.value(0)
 	if f&1 != 0 {
-		d.Repo = &RepoSource{URL: r.text(), Rev: r.text(), RevLock: r.text(), Config: r.value(0), Remote: r.value(0)}
+		d.Repo = &RepoSource{URL: r.Text(), Rev: r.Text(), RevLock: r.Text(), Config: r.value(0), Remote: r.value(0)}
 	}
 	return d
 }
@@ -373,18 +399,18 @@ func (r *pointerReader) dep(s *Stage) *Dep {
 func (r *pointerReader) out(s *Stage) *Out {
 	o := &Out{Stage: s}
 	r.entry(&o.Entry)
-	f := r.number()
+	f := r.Number()
 	o.Cache, o.Persist, o.Push = f&1 != 0, f&2 != 0, f&4 != 0
 	if f&8 == 0 {
 		return o
 	}
-	o.Remote, o.Metric, o.Plot = r.text(), r.value(0), r.value(0)
-	o.Desc, o.Type, o.Meta = r.text(), r.text(), r.value(0)
+	o.Remote, o.Metric, o.Plot = r.Text(), r.value(0), r.value(0)
+	o.Desc, o.Type, o.Meta = r.Text(), r.Text(), r.value(0)
 	if f&16 != 0 {
 		n := r.count()
 		o.Labels = make([]string, 0, n)
 		for range n {
-			o.Labels = append(o.Labels, r.text())
+			o.Labels = append(o.Labels, r.Text())
 		}
 	}
 	return o

@@ -93,22 +93,22 @@ func decodeFolder(block string) *rememberedFolder {
 	if _, whole := index.CheckBlock([]byte(block)); !whole {
 		return nil
 	}
-	r := blockReader{s: block[index.BlockHeader:]}
-	f := &rememberedFolder{path: r.text(), block: block}
-	n := r.uvarint()
+	r := pipeline.NewFields(block[index.BlockHeader:])
+	f := &rememberedFolder{path: r.Text(), block: block}
+	n := r.Number()
 	const least = 1 + 16 + 3 + 1 // bytes of the smallest record
-	if r.bad || n > uint64(len(r.s)/least) {
+	if r.Bad() || n > uint64(r.Left()/least) {
 		return nil
 	}
 	f.records = make([]rememberedFile, 0, n)
 	for range n {
-		rec := rememberedFile{name: r.text()}
-		rec.stat.MTime, rec.stat.CTime = int64(r.uint64()), int64(r.uint64())
-		rec.stat.Size, rec.stat.Ino, rec.stat.Dev = int64(r.uvarint()), r.uvarint(), r.uvarint()
-		rec.form = r.text()
+		rec := rememberedFile{name: r.Text()}
+		rec.stat.MTime, rec.stat.CTime = int64(r.Uint64()), int64(r.Uint64())
+		rec.stat.Size, rec.stat.Ino, rec.stat.Dev = int64(r.Number()), r.Number(), r.Number()
+		rec.form = r.Text()
 		f.records = append(f.records, rec)
 	}
-	if r.bad || r.s != "" {
+	if r.Bad() || r.Left() > 0 {
 		return nil
 	}
 	return f
@@ -135,42 +135,6 @@ func (f *rememberedFolder) append(b []byte) []byte {
 	index.SealBlock(b[at:])
 	return b
 }
-
-// blockReader takes fields off a block; once something is missing it is bad.
-type blockReader struct {
-	s   string
-	bad bool
-}
-
-func (r *blockReader) take(n uint64) string {
-	if n > uint64(len(r.s)) {
-		r.bad, r.s = true, ""
-		return ""
-	}
-	out := r.s[:n]
-	r.s = r.s[n:]
-	return out
-}
-
-func (r *blockReader) uint64() uint64 {
-	p := r.take(8)
-	if r.bad {
-		return 0
-	}
-	return binary.LittleEndian.Uint64([]byte(p))
-}
-
-func (r *blockReader) uvarint() uint64 {
-	v, n := binary.Uvarint([]byte(r.s[:min(len(r.s), binary.MaxVarintLen64)]))
-	if n <= 0 {
-		r.bad, r.s = true, ""
-		return 0
-	}
-	r.s = r.s[n:]
-	return v
-}
-
-func (r *blockReader) text() string { return r.take(r.uvarint()) }
 
 // folder begins the visit of a folder, whose files are then asked for in the
 // order of their names.
