@@ -24,11 +24,16 @@ func (s Stat) IsLink() bool { return s.Mode&fs.ModeSymlink != 0 }
 // IsExec reports whether anybody may execute it.
 func (s Stat) IsExec() bool { return s.Mode&0o111 != 0 }
 
+// Content is the part of s that SameContent compares.
+func (s Stat) Content() Stat {
+	return Stat{Size: s.Size, MTime: s.MTime, CTime: s.CTime, Ino: s.Ino, Dev: s.Dev}
+}
+
 // SameContent reports whether nothing that a write would change differs: a
 // file with the same Stat by this measure has the same bytes, except for
 // writes within the clock's grain (see pkg/index).
 func (s Stat) SameContent(t Stat) bool {
-	return s.Size == t.Size && s.MTime == t.MTime && s.CTime == t.CTime && s.Ino == t.Ino && s.Dev == t.Dev
+	return s.Content() == t.Content()
 }
 
 // Entry is one name in a folder. Type holds only type bits and is

@@ -709,7 +709,7 @@ func (r *applying) remember(rel string, fresh []Record) {
 		if max(f.Stat.MTime, f.Stat.CTime) > max(latest.MTime, latest.CTime) {
 			latest = f.Stat
 		}
-		f.Stat = remembered(f.Stat)
+		f.Stat = f.Stat.Content()
 		merged = append(merged, f)
 	}
 	for _, old := range r.State.Folder(rel).All() {
@@ -753,7 +753,7 @@ func (r *applying) restat() {
 			st, err := dir.Lstat(records[i].Name)
 			old := records[i].Stat
 			if err == nil && st.Ino == old.Ino && st.MTime == old.MTime && st.Size == old.Size {
-				records[i].Stat = remembered(st)
+				records[i].Stat = st.Content()
 				if st.CTime > max(r.latest.MTime, r.latest.CTime) {
 					r.latest = st
 				}

@@ -611,7 +611,7 @@ func (s *Scanner) file(dir *disk.Dir, name, rel string, st disk.Stat, old Record
 	}
 	hint, sure := old.Lookup(name, st, s.Alg)
 	if sure {
-		it.record = Record{Name: name, Stat: remembered(st), Digest: hint}
+		it.record = Record{Name: name, Stat: st.Content(), Digest: hint}
 		return it, nil
 	}
 	readAt := s.Now()
@@ -621,7 +621,7 @@ func (s *Scanner) file(dir *disk.Dir, name, rel string, st disk.Stat, old Record
 	}
 	it.read, it.remember = true, true
 	it.exec = added.Stat.IsExec()
-	it.record = Record{Name: name, Stat: remembered(added.Stat), Digest: added.Digest, Racy: IsRacy(added.Stat, readAt)}
+	it.record = Record{Name: name, Stat: added.Stat.Content(), Digest: added.Digest, Racy: IsRacy(added.Stat, readAt)}
 	return it, nil
 }
 
@@ -663,7 +663,7 @@ func (s *Scanner) link(dir *disk.Dir, name, rel string) (item, error) {
 				return it, fmt.Errorf("link %q: %w", rel, err)
 			}
 			it.exec = st.IsExec()
-			it.record = Record{Name: name, Stat: remembered(st), Digest: d}
+			it.record = Record{Name: name, Stat: st.Content(), Digest: d}
 			if d.Algorithm() == s.Alg && !d.IsDir() {
 				return it, nil
 			}
@@ -690,7 +690,7 @@ func (s *Scanner) link(dir *disk.Dir, name, rel string) (item, error) {
 		return it, err
 	}
 	it.read, it.exec = true, added.Stat.IsExec()
-	it.record = Record{Name: name, Stat: remembered(added.Stat), Digest: added.Digest}
+	it.record = Record{Name: name, Stat: added.Stat.Content(), Digest: added.Digest}
 	return it, nil
 }
 

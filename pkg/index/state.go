@@ -353,7 +353,7 @@ func (s *State) File(folder, name string) Records {
 
 // SetFile replaces what is remembered of one file.
 func (s *State) SetFile(folder string, r Record) {
-	r.Stat = remembered(r.Stat)
+	r.Stat = r.Stat.Content()
 	if old, ok := s.File(folder, r.Name).Find(r.Name); ok && old == r {
 		return
 	}
@@ -389,11 +389,6 @@ func (s *State) merge(path string, fresh []Record) {
 	records = append(records, fresh...)
 	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.Name, b.Name) })
 	s.SetFolder(path, records)
-}
-
-// remembered is the part of a stat that records hold.
-func remembered(st disk.Stat) disk.Stat {
-	return disk.Stat{Size: st.Size, MTime: st.MTime, CTime: st.CTime, Ino: st.Ino, Dev: st.Dev}
 }
 
 // Forget drops a folder and all below it.

@@ -180,8 +180,7 @@ func (v *folderVisit) set(name string, st disk.Stat, form string, readAt time.Ti
 	if index.IsRacy(st, readAt) || !st.IsRegular() {
 		return
 	}
-	st = disk.Stat{Size: st.Size, MTime: st.MTime, CTime: st.CTime, Ino: st.Ino, Dev: st.Dev}
-	v.now = append(v.now, rememberedFile{name, st, form})
+	v.now = append(v.now, rememberedFile{name, st.Content(), form})
 	v.added = true
 }
 
